@@ -1,0 +1,139 @@
+"""The nouns every part of Rung speaks in, and the one exception base. It knows nothing about models, files or servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+Fields = Mapping[str, Any]
+
+
+class RungError(Exception):
+    """Something a user can fix. The text says what is wrong, where, and what to do next.
+
+    `code` is a stable word for programs; `exit_status` is what the command line ends with
+    (1: a gate or a promise fails, 2: the input is wrong).
+    """
+
+    code = "error"
+    exit_status = 2
+
+
+class Outcome(StrEnum):
+    """How a case ended."""
+
+    ACCEPTED = "accepted"  # the first tier's answer was trusted
+    CORRECTED = "corrected"  # a tier was told what a check objected to, and its second answer was trusted
+    ESCALATED = "escalated"  # a later tier's answer was trusted
+    REVIEW = "review"  # no tier may be trusted with it: a person decides
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to decide. `context` is what the caller knows besides the text; `asked_by` names the caller."""
+
+    text: str
+    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    asked_by: str = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a check has against an answer: the check's name and its objection in words."""
+
+    check: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one model said.
+
+    `fields` is the answer object; `field_confidence` gives each field's own probability (0..1) where the model has one;
+    `signals` are the raw numbers a confidence is computed from. `cost` is in US dollars, `seconds` is the model's own time.
+    """
+
+    fields: Fields
+    field_confidence: Mapping[str, float] = field(default_factory=dict[str, float])
+    signals: Mapping[str, float] = field(default_factory=dict[str, float])
+    cost: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One tier's try at a case: its answer or why there is none, what objected, and the calibrated probability (0..1) that
+    the whole answer is right. `trusted` says whether the cascade stopped here."""
+
+    tier: str
+    answer: Answer | None
+    problems: tuple[Problem, ...] = ()
+    confidence: float = 0.0
+    seconds: float = 0.0
+    cost: float = 0.0
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one case and every attempt that led there. `answer` is None when a person has to decide.
+
+    `cost` is in US dollars, `seconds` is wall time, `tier` is the tier whose answer was trusted ("person" if none).
+    """
+
+    id: str
+    outcome: Outcome
+    answer: Fields | None
+    confidence: float
+    tier: str
+    release: str
+    cost: float
+    seconds: float
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What the last attempt's checks objected to: the reason a person is asked, if any."""
+        return self.attempts[-1].problems if self.attempts else ()
+
+    def document(self) -> dict[str, Any]:
+        """The decision as JSON shows it, the same on every interface."""
+        return {
+            "id": self.id,
+            "outcome": self.outcome.value,
+            "answer": None if self.answer is None else dict(self.answer),
+            "confidence": round(self.confidence, 6),
+            "tier": self.tier,
+            "release": self.release,
+            "cost": self.cost,
+            "seconds": round(self.seconds, 6),
+            "problems": [{"check": problem.check, "message": problem.message} for problem in self.problems],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person settled about a decision: the right answer, who said so, and a note."""
+
+    decision: str
+    answer: Fields
+    by: str
+    note: str = ""
+
+
+class Model(Protocol):
+    """Whatever can answer a case: an encoder with heads, an OpenAI-compatible server, a fake in a test.
+
+    `answer` may raise anything, hang or return nonsense: the cascade turns that into an untrusted attempt.
+    `objections` carries what checks had against this model's previous answer to the same case (empty the first time).
+    """
+
+    async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
+        """Answer the case."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections, threads and memory."""
+        ...

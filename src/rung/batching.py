@@ -1,0 +1,65 @@
+"""Turns many concurrent callers into few calls of a batch function. Knows nothing about what the batches hold.
+
+Encoding texts and committing records share one economy: a batch of thirty-two costs little more than one. Nobody waits for
+a batch to fill: whatever arrives while one batch runs forms the next, so a lone caller is served at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Run `run(items) -> results`, in order and of equal length, over whatever has been submitted since its last run.
+
+    `run` is called in one thread of its own with at most `largest` items, never twice at the same time. An exception it
+    raises reaches every caller of that batch and no other. One batcher belongs to one event loop.
+    """
+
+    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], largest: int, name: str) -> None:
+        self._run = run
+        self._largest = largest
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._draining: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """The result for one item; raises what `run` raised for its batch."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return await future
+
+    async def close(self) -> None:
+        """Finish what has been submitted, then end the thread."""
+        if self._draining is not None:
+            await self._draining
+        self._thread.shutdown()
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
+            outcome = await asyncio.gather(
+                loop.run_in_executor(self._thread, self._run, [item for item, _ in batch]), return_exceptions=True
+            )
+            self._settle([future for _, future in batch], outcome[0])
+        self._draining = None
+
+    @staticmethod
+    def _settle(futures: list[asyncio.Future[Result]], outcome: Sequence[Result] | BaseException) -> None:
+        for position, future in enumerate(futures):
+            if future.done():  # its caller gave up waiting
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome[position])

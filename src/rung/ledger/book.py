@@ -1,0 +1,154 @@
+"""Turns decisions, verdicts, promotions and API keys into rows that are only ever added, and answers questions about them.
+
+Knows nothing about models, HTTP or what a workload means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from rung.core import Outcome, Verdict
+from rung.ledger import queries
+from rung.ledger.connection import connect, explain, migrate
+from rung.ledger.nouns import Key, KeyRefused, LedgerError, Record, Summary, UnknownDecision
+from rung.ledger.rows import decode, encode, micros, moment, plain, row
+from rung.ledger.schema import decisions, keys, promotions, verdicts
+from rung.ledger.writer import Writer
+
+
+def open_ledger(url: str) -> Ledger:
+    """The ledger at `sqlite:////folder/file.db` or `postgresql://user@server/database`, created and migrated where needed."""
+    engine = connect(url)
+    migrate(engine)
+    return Ledger(engine, Writer(connect(url)))
+
+
+class Ledger:
+    """What was decided, by which release, and what people said about it. `open_ledger` makes one.
+
+    `record` is for one event loop; the other methods block for a query and may be called from any thread. All raise
+    LedgerError when the database cannot be used, and work again by themselves once it can.
+    """
+
+    def __init__(self, engine: Engine, writer: Writer) -> None:
+        """Read and settle through one engine, record through the writer's own."""
+        self._engine = engine
+        self._writer = writer
+
+    async def record(self, record: Record) -> None:
+        """Return once the record is on disk. Raises LedgerError within five seconds if that fails."""
+        await self._writer.write(row(record))
+
+    def find(self, decision_id: str) -> Record | None:
+        """What was recorded under this id."""
+        with self._transaction() as connection:
+            try:
+                return decode(queries.locate(connection, decision_id)["body"], Record)
+            except UnknownDecision:
+                return None
+
+    def list(
+        self,
+        workload: str,
+        outcome: Outcome | None = None,
+        since: datetime | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> Sequence[Record]:
+        """The workload's records, newest first; `before` is the id of the last one already seen."""
+        with self._transaction() as connection:
+            return queries.listing(connection, workload, queries.Page(outcome, since, limit, before))
+
+    def settle(self, verdict: Verdict, at: datetime) -> None:
+        """Keep a verdict. A later one on the same decision is the one that counts; both stay."""
+        with self._transaction() as connection:
+            connection.execute(insert(verdicts), queries.judge(connection, verdict, at))
+
+    def verdict(self, decision_id: str) -> Verdict | None:
+        """The latest verdict on a decision."""
+        with self._transaction() as connection:
+            return queries.verdict(connection, decision_id)
+
+    def waiting(self, workload: str, limit: int = 50) -> Sequence[Record]:
+        """Records under review without a verdict, oldest first."""
+        with self._transaction() as connection:
+            return queries.waiting(connection, workload, limit)
+
+    def count_waiting(self, workload: str) -> int:
+        """How many records are under review without a verdict."""
+        with self._transaction() as connection:
+            return queries.count_waiting(connection, workload)
+
+    def summary(self, workload: str, since: datetime | None = None) -> Summary:
+        """The workload in numbers, since a time or altogether."""
+        with self._transaction() as connection:
+            return queries.summarise(connection, workload, since)
+
+    def note_release(self, workload: str, release: str, at: datetime, evidence: Mapping[str, Any]) -> None:
+        """Make a release the current one. Rolling back is noting an earlier release again."""
+        entry = {"workload": plain(workload), "release": plain(release), "at": micros(at), "evidence": encode(evidence)}
+        with self._transaction() as connection:
+            connection.execute(insert(promotions), entry)
+
+    def current_release(self, workload: str) -> str | None:
+        """The release noted last."""
+        query = select(promotions.c.release).where(promotions.c.workload == plain(workload)).order_by(promotions.c.seq.desc())
+        with self._transaction() as connection:
+            return connection.execute(query.limit(1)).scalar()
+
+    def add_key(self, name: str, digest: bytes, at: datetime) -> None:
+        """Let a key in by its digest. Raises KeyRefused if a key of that name is in force or the digest was ever used."""
+        try:
+            with self._transaction() as connection:
+                connection.execute(insert(keys), {"name": plain(name), "digest": digest, "at": micros(at)})
+        except LedgerError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise KeyRefused(f"There is already a key named {name}. Next: revoke it, or choose another name.") from error
+            raise
+
+    def key_name(self, digest: bytes) -> str | None:
+        """Whose key has this digest, if it is in force."""
+        with self._transaction() as connection:
+            return connection.execute(select(keys.c.name).where(keys.c.digest == digest, keys.c.revoked_at.is_(None))).scalar()
+
+    def revoke_key(self, name: str, at: datetime) -> None:
+        """Shut a key out from now on. Raises KeyRefused if no key of that name is in force."""
+        in_force = update(keys).where(keys.c.name == plain(name), keys.c.revoked_at.is_(None))
+        with self._transaction() as connection:
+            if connection.execute(in_force.values(revoked_at=micros(at))).rowcount == 0:
+                raise KeyRefused(f"No key named {name} is in force. Next: list the keys.")
+
+    def list_keys(self) -> Sequence[Key]:
+        """Every key there ever was, oldest first."""
+        query = select(keys.c.name, keys.c.at, keys.c.revoked_at).order_by(keys.c.seq)
+        with self._transaction() as connection:
+            found = connection.execute(query).all()
+        return [Key(name, moment(at), None if revoked is None else moment(revoked)) for name, at, revoked in found]
+
+    def healthy(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self._transaction() as connection:
+                connection.execute(select(decisions.c.seq).limit(1))
+        except LedgerError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Finish what is being recorded and end every connection."""
+        await self._writer.close()
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Generator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise explain(self._engine, error) from error

@@ -1,0 +1,137 @@
+"""The questions the ledger answers, as SQL that SQLite and PostgreSQL both speak. Knows nothing about connections' lives."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, literal, select, tuple_
+
+from rung.core import Outcome, Verdict
+from rung.ledger.nouns import Record, Summary, TierSummary, UnknownDecision
+from rung.ledger.rows import Row, decode, encode, micros, plain
+from rung.ledger.schema import decisions, verdicts
+
+LATEST = 100_000  # decisions that the quantiles of the seconds are taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which decisions to list: of one outcome or all, since a time or always, older than the decision `before`."""
+
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    limit: int = 50
+    before: str | None = None
+
+
+def locate(connection: Connection, decision_id: str) -> Row:
+    """The row of a decision; raises UnknownDecision."""
+    row = connection.execute(select(decisions).where(decisions.c.id == plain(decision_id))).mappings().one_or_none()
+    if row is None:
+        raise UnknownDecision(
+            f"No decision {plain(decision_id)} in {connection.engine.url!r}. Next: rung review lists those that wait."
+        )
+    return dict(row)
+
+
+def listing(connection: Connection, workload: str, page: Page) -> list[Record]:
+    """The workload's decisions, newest first."""
+    query = select(decisions.c.body).where(*_of(workload, page.since))
+    if page.outcome is not None:
+        query = query.where(decisions.c.outcome == page.outcome.value)
+    if page.before is not None:
+        mark = locate(connection, page.before)
+        query = query.where(tuple_(decisions.c.at, decisions.c.seq) < tuple_(literal(mark["at"]), literal(mark["seq"])))
+    return _records(connection, query.order_by(decisions.c.at.desc(), decisions.c.seq.desc()).limit(page.limit))
+
+
+def waiting(connection: Connection, workload: str, limit: int) -> list[Record]:
+    """The decisions that a person has still to make, oldest first."""
+    query = select(decisions.c.body).where(_waits(workload))
+    return _records(connection, query.order_by(decisions.c.at, decisions.c.seq).limit(limit))
+
+
+def count_waiting(connection: Connection, workload: str) -> int:
+    """How many decisions a person has still to make."""
+    return connection.execute(select(func.count()).select_from(decisions).where(_waits(workload))).scalar_one()
+
+
+def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
+    """The verdict as a row of `verdicts`; raises UnknownDecision."""
+    row = locate(connection, verdict.decision)
+    given, body = decode(row["body"], Record).decision.answer, encode(verdict)
+    overturned = given is not None and given != decode(body, Verdict).answer
+    return {"decision": row["seq"], "at": micros(at), "overturned": overturned, "body": body}
+
+
+def verdict(connection: Connection, decision_id: str) -> Verdict | None:
+    """The latest verdict on a decision."""
+    query = select(verdicts.c.body).join(decisions).where(decisions.c.id == plain(decision_id)).order_by(verdicts.c.seq.desc())
+    body = connection.execute(query.limit(1)).scalar()
+    return None if body is None else decode(body, Verdict)
+
+
+def summarise(connection: Connection, workload: str, since: datetime | None) -> Summary:
+    """The workload in numbers: one grouped pass over the decisions, one ranking of the latest seconds."""
+    tiers: defaultdict[str, TierSummary] = defaultdict(TierSummary)
+    outcomes: defaultdict[Outcome, int] = defaultdict(int)
+    waits = 0
+    for tier, outcome, count, cost, settled, overturned in connection.execute(_grouped(workload, since)):
+        sofar = tiers[tier]
+        tiers[tier] = TierSummary(
+            sofar.decisions + count, sofar.cost + cost, sofar.settled + settled, sofar.overturned + overturned
+        )
+        outcomes[Outcome(outcome)] += count
+        waits += count - settled if outcome == Outcome.REVIEW else 0
+    total = sum(outcomes.values())
+    p50, p99 = _quantiles(connection, workload, since, min(total, LATEST))
+    cost, settled = math.fsum(tier.cost for tier in tiers.values()), sum(tier.settled for tier in tiers.values())
+    return Summary(total, dict(tiers), dict(outcomes), p50, p99, cost, settled, waits)
+
+
+def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
+    latest = select(verdicts.c.decision, func.max(verdicts.c.seq).label("seq")).group_by(verdicts.c.decision).subquery()
+    valid = decisions.outerjoin(latest, latest.c.decision == decisions.c.seq).outerjoin(verdicts, verdicts.c.seq == latest.c.seq)
+    return (
+        select(
+            decisions.c.tier,
+            decisions.c.outcome,
+            func.count(),
+            func.sum(decisions.c.cost),
+            func.count(verdicts.c.seq),
+            func.sum(case((verdicts.c.overturned, 1), else_=0)),
+        )
+        .select_from(valid)
+        .where(*_of(workload, since))
+        .group_by(decisions.c.tier, decisions.c.outcome)
+    )
+
+
+def _quantiles(connection: Connection, workload: str, since: datetime | None, count: int) -> tuple[float | None, float | None]:
+    if count == 0:
+        return None, None
+    latest = select(decisions.c.seconds).where(*_of(workload, since)).order_by(decisions.c.at.desc(), decisions.c.seq.desc())
+    seconds = latest.limit(LATEST).subquery().c.seconds
+    ranked = select(seconds, func.row_number().over(order_by=seconds).label("rank")).subquery()
+    ranks = math.ceil(count / 2), math.ceil(count * 99 / 100)
+    found = connection.execute(select(ranked.c.rank, ranked.c.seconds).where(ranked.c.rank.in_(ranks)))
+    at_rank: dict[int, float] = {row.rank: row.seconds for row in found}
+    return at_rank[ranks[0]], at_rank[ranks[1]]
+
+
+def _of(workload: str, since: datetime | None) -> list[ColumnElement[bool]]:
+    mine = decisions.c.workload == plain(workload)
+    return [mine] if since is None else [mine, decisions.c.at >= micros(since)]
+
+
+def _waits(workload: str) -> ColumnElement[bool]:
+    settled = exists().where(verdicts.c.decision == decisions.c.seq)
+    return and_(*_of(workload, None), decisions.c.outcome == Outcome.REVIEW.value, ~settled)
+
+
+def _records(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[Record]:
+    return [decode(body, Record) for body in connection.execute(query).scalars()]

@@ -1,0 +1,86 @@
+"""The ledger's tables as they are now; `migrations` is how they came to be. Knows nothing about what is asked of them.
+
+Bodies are JSON kept as bytes: PostgreSQL's text and jsonb reject the NUL character, which any customer may send. The other
+columns repeat what queries need. Times are microseconds since 1970 in UTC, exact and alike in both databases.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+VERSION = "0001"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
+
+tables = MetaData()
+Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in an INTEGER primary key
+
+decisions = Table(
+    "decisions",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("workload", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("cost", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    # Covers the summary: it reads this index alone, never the bodies, which are most of the table.
+    Index("decisions_by_time", "workload", "at", "seq", "tier", "outcome", "cost", "seconds"),
+    Index("decisions_by_outcome", "workload", "outcome", "at", "seq"),
+)
+
+verdicts = Table(
+    "verdicts",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("decision", BigInteger, ForeignKey("decisions.seq"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("overturned", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("verdicts_by_decision", "decision", "seq"),
+)
+
+promotions = Table(
+    "promotions",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("workload", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+    Index("promotions_by_workload", "workload", "seq"),
+)
+
+keys = Table(
+    "keys",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+# A name can be given again once its key is revoked; the old row stays.
+Index(
+    "keys_in_force",
+    keys.c.name,
+    unique=True,
+    sqlite_where=keys.c.revoked_at.is_(None),
+    postgresql_where=keys.c.revoked_at.is_(None),
+)

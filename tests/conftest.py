@@ -1,0 +1,54 @@
+"""What several test files need: a ledger in each of the two databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from postgres import PostgresMissing, running_postgres
+from rung.ledger import Ledger, open_ledger
+
+_skipped: list[str] = []
+_databases = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[str]:
+    """The socket folder of a PostgreSQL for this session."""
+    server = running_postgres()
+    try:
+        folder = server.__enter__()
+    except PostgresMissing as missing:
+        _skipped.append(str(missing))
+        pytest.skip(f"no PostgreSQL: {missing}")
+    yield folder
+    server.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a ledger that does not exist yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    folder, name = request.getfixturevalue("postgres"), f"ledger{next(_databases)}"
+    with psycopg.connect(host=folder, user="postgres", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://postgres@/{name}?host={folder}"
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """An empty ledger."""
+    opened = open_ledger(ledger_url)
+    yield opened
+    asyncio.run(opened.close())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason in _skipped:
+        terminalreporter.write_line(f"NOT TESTED on PostgreSQL: {reason}", red=True, bold=True)

@@ -1,0 +1,416 @@
+"""The ledger keeps what it acknowledged, whatever happens, in SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, inspect, text
+
+from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem, Verdict
+from rung.ledger import KeyRefused, Ledger, LedgerError, Record, RecordRefused, UnknownDecision, open_ledger
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+_ids = count(1)
+
+
+def accepted(**changes: object) -> Decision:
+    answer = Answer({"intent": "refund"}, {"intent": 0.93}, {"margin": 1.5}, cost=0.001, seconds=0.004)
+    attempt = Attempt("specialist", answer, (Problem("amount", "no amount in the text"),), 0.93, 0.005, 0.001, True)
+    decision = Decision(
+        f"d{next(_ids)}", Outcome.ACCEPTED, {"intent": "refund"}, 0.93, "specialist", "r1", 0.001, 0.005, (attempt,)
+    )
+    return replace(decision, **changes)
+
+
+def for_review(**changes: object) -> Decision:
+    return accepted(**{"outcome": Outcome.REVIEW, "answer": None, "tier": "person", **changes})
+
+
+def record(
+    ledger: Ledger, *decisions: Decision, workload: str = "support", at: datetime = NOON, text: str = "hello"
+) -> list[Record]:
+    """Record the decisions at the same time; each is a second later than the one before."""
+    records = [Record(workload, Case(text), each, at + timedelta(seconds=n)) for n, each in enumerate(decisions)]
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*map(ledger.record, records))
+
+    asyncio.run(all_at_once())
+    return records
+
+
+def ids(records: object) -> list[str]:
+    return [each.decision.id for each in records]  # type: ignore[attr-defined]
+
+
+@contextmanager
+def locked(url: str) -> Generator[None]:
+    """Another program holds the tables."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(
+            text("BEGIN IMMEDIATE" if url.startswith("sqlite") else "LOCK TABLE decisions IN ACCESS EXCLUSIVE MODE")
+        )
+        yield
+        connection.rollback()
+    engine.dispose()
+
+
+# What is kept
+
+
+def test_a_record_is_found_as_it_was_written(ledger: Ledger) -> None:
+    case = Case("Where is my money?\n", {"channel": "chat", "turns": [1, 2]}, "key:web")
+    written = Record("support", case, accepted(), NOON + timedelta(microseconds=123_457))
+    asyncio.run(ledger.record(written))
+    assert ledger.find(written.decision.id) == written
+    assert ledger.find("never-recorded") is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters()), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.text(st.characters()), fields=st.dictionaries(st.text(st.characters()), json_values, max_size=4))
+def test_any_text_and_any_answer_survive_exactly(ledger: Ledger, words: str, fields: dict[str, object]) -> None:
+    attempt = Attempt("specialist", Answer(fields), (Problem("check", words),))
+    decision = accepted(answer=fields, tier=words, attempts=(attempt,))
+    written = Record("support", Case(words, fields, words), decision, NOON)
+    asyncio.run(ledger.record(written))
+    assert ledger.find(decision.id) == written
+    assert ledger.list("support", limit=1) == [written]
+
+
+def test_nonsense_from_a_model_is_kept_as_evidence(ledger: Ledger) -> None:
+    nonsense = Attempt("frontier", Answer({"a": object(), "b": "\ud800\0", "c": 10**40}, signals={"energy": math.nan}))
+    (written,) = record(ledger, for_review(attempts=(nonsense,)))
+    kept = ledger.find(written.decision.id).decision.attempts[0].answer
+    assert kept.fields["a"].startswith("<object object")
+    assert (kept.fields["b"], kept.fields["c"]) == ("\ud800\0", 10**40)
+    assert math.isnan(kept.signals["energy"])
+
+
+def test_a_refused_record_takes_no_other_with_it(ledger: Ledger) -> None:
+    (taken,) = record(ledger, accepted())
+    fresh = [accepted() for _ in range(9)]
+
+    async def all_at_once() -> list[object]:
+        decisions = [*fresh[:5], taken.decision, accepted(confidence=math.nan), *fresh[5:]]
+        return await asyncio.gather(
+            *(ledger.record(Record("support", Case("x"), d, NOON)) for d in decisions), return_exceptions=True
+        )
+
+    outcomes = asyncio.run(all_at_once())
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [RecordRefused, RecordRefused]
+    assert all(ledger.find(each.id) for each in fresh)
+    assert ledger.find(taken.decision.id) == taken
+
+
+def test_the_list_is_newest_first_and_pages_without_gaps(ledger: Ledger) -> None:
+    written = record(ledger, *(accepted() if n % 3 else for_review() for n in range(10)))
+    record(ledger, accepted(), workload="other")
+    newest_first = ids(written)[::-1]
+    first = ledger.list("support", limit=4)
+    second = ledger.list("support", limit=4, before=first[-1].decision.id)
+    third = ledger.list("support", limit=4, before=second[-1].decision.id)
+    assert [*ids(first), *ids(second), *ids(third)] == newest_first
+    assert ids(ledger.list("support", since=NOON + timedelta(seconds=7))) == newest_first[:3]
+    assert ids(ledger.list("support", outcome=Outcome.REVIEW)) == ids(written)[::-3]
+    with pytest.raises(UnknownDecision):
+        ledger.list("support", before="never-recorded")
+
+
+def test_decisions_of_the_same_moment_page_without_gaps(ledger: Ledger) -> None:
+    for _ in range(5):
+        record(ledger, accepted())
+    first = ledger.list("support", limit=2)
+    rest = ledger.list("support", before=first[-1].decision.id)
+    assert len({*ids(first), *ids(rest)}) == 5
+
+
+# Verdicts
+
+
+def test_the_latest_verdict_counts_and_ends_the_waiting(ledger: Ledger) -> None:
+    first, second = record(ledger, for_review(), for_review())
+    record(ledger, accepted())
+    assert ids(ledger.waiting("support", 10)) == [first.decision.id, second.decision.id]
+    assert ledger.verdict(first.decision.id) is None
+    ledger.settle(Verdict(first.decision.id, {"intent": "fee"}, "ann"), NOON)
+    ledger.settle(Verdict(first.decision.id, {"intent": "refund"}, "bob", "ann misread\0it"), NOON)
+    assert ledger.verdict(first.decision.id) == Verdict(first.decision.id, {"intent": "refund"}, "bob", "ann misread\0it")
+    assert ids(ledger.waiting("support", 10)) == [second.decision.id]
+    assert ledger.count_waiting("support") == 1
+
+
+def test_a_verdict_on_an_unknown_decision_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(UnknownDecision, match="No decision nope"):
+        ledger.settle(Verdict("nope", {}, "ann"), NOON)
+
+
+# Numbers
+
+
+def test_the_summary_adds_up(ledger: Ledger) -> None:
+    quick = [accepted(seconds=0.01 * n, cost=0.001) for n in range(1, 91)]
+    slow = [accepted(tier="frontier", outcome=Outcome.ESCALATED, seconds=0.9 + 0.01 * n, cost=0.02) for n in range(1, 9)]
+    people = [for_review(seconds=2.0, cost=0.0) for _ in range(2)]
+    record(ledger, *quick, *slow, *people)
+    record(ledger, accepted(), workload="other")
+    ledger.settle(Verdict(quick[0].id, {"intent": "refund"}, "ann"), NOON)
+    ledger.settle(Verdict(quick[1].id, {"intent": "refund"}, "ann"), NOON)
+    ledger.settle(Verdict(quick[1].id, {"intent": "fee"}, "bob"), NOON)
+    ledger.settle(Verdict(slow[0].id, {"intent": "fee"}, "ann"), NOON)
+    ledger.settle(Verdict(slow[0].id, {"intent": "refund"}, "bob"), NOON)
+    ledger.settle(Verdict(people[0].id, {"intent": "fee"}, "ann"), NOON)
+    summary = ledger.summary("support")
+    assert summary.decisions == 100
+    assert summary.outcomes == {Outcome.ACCEPTED: 90, Outcome.ESCALATED: 8, Outcome.REVIEW: 2}
+    assert (summary.settled, summary.waiting) == (4, 1)
+    assert summary.cost == pytest.approx(0.25)
+    assert (summary.p50, summary.p99) == (pytest.approx(0.5), 2.0)
+    specialist, frontier, person = (summary.tiers[tier] for tier in ("specialist", "frontier", "person"))
+    assert (specialist.decisions, specialist.settled, specialist.overturned) == (90, 2, 1)
+    assert (frontier.decisions, frontier.settled, frontier.overturned) == (8, 1, 0)
+    assert (person.decisions, person.settled, person.overturned) == (2, 1, 0)
+    assert specialist.cost == pytest.approx(0.09)
+
+
+def test_the_summary_looks_back_only_as_far_as_asked(ledger: Ledger) -> None:
+    record(ledger, accepted(seconds=9.0), accepted(seconds=1.0))
+    summary = ledger.summary("support", since=NOON + timedelta(seconds=1))
+    assert (summary.decisions, summary.p50, summary.p99) == (1, 1.0, 1.0)
+    nothing = ledger.summary("unheard-of")
+    assert (nothing.decisions, nothing.p50, nothing.tiers, nothing.waiting) == (0, None, {}, 0)
+
+
+# Releases and keys
+
+
+def test_rolling_back_is_noting_an_earlier_release_again(ledger: Ledger) -> None:
+    assert ledger.current_release("support") is None
+    for release in ("r1", "r2", "r1"):
+        ledger.note_release("support", release, NOON, {"accuracy": 0.94, "note": "\0"})
+    ledger.note_release("other", "r9", NOON, {})
+    assert ledger.current_release("support") == "r1"
+
+
+def test_a_key_works_until_it_is_revoked(ledger: Ledger) -> None:
+    ledger.add_key("web", b"\x00digest", NOON)
+    assert ledger.key_name(b"\x00digest") == "web"
+    assert ledger.key_name(b"other") is None
+    ledger.revoke_key("web", NOON + timedelta(days=1))
+    assert ledger.key_name(b"\x00digest") is None
+    ledger.add_key("web", b"new", NOON + timedelta(days=2))
+    assert [(key.name, key.revoked) for key in ledger.list_keys()] == [("web", NOON + timedelta(days=1)), ("web", None)]
+
+
+def test_a_name_belongs_to_one_key_at_a_time(ledger: Ledger) -> None:
+    ledger.add_key("web", b"one", NOON)
+    with pytest.raises(KeyRefused, match="web"):
+        ledger.add_key("web", b"two", NOON)
+    with pytest.raises(KeyRefused, match="batch"):
+        ledger.revoke_key("batch", NOON)
+
+
+# Opening
+
+
+def test_opening_again_finds_everything(ledger: Ledger, ledger_url: str) -> None:
+    (written,) = record(ledger, accepted())
+    again = open_ledger(ledger_url)
+    assert again.find(written.decision.id) == written
+    asyncio.run(again.close())
+
+
+def test_two_programs_may_open_a_new_ledger_at_once(ledger_url: str) -> None:
+    opened: list[Ledger] = []
+    threads = [Thread(target=lambda: opened.append(open_ledger(ledger_url))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [each.healthy() for each in opened] == [True, True]
+    for each in opened:
+        asyncio.run(each.close())
+
+
+def test_the_migrations_lead_to_the_tables_that_are_used(ledger: Ledger, ledger_url: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from rung.ledger import schema
+
+    engine = create_engine(ledger_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.tables) == []
+        assert context.get_current_revision() == schema.VERSION
+        assert {"decisions", "verdicts", "promotions", "keys"} < set(inspect(connection).get_table_names())
+    engine.dispose()
+
+
+def test_a_ledger_of_a_newer_rung_is_left_alone(ledger: Ledger, ledger_url: str) -> None:
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match="another version of Rung"):
+        open_ledger(ledger_url)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("ledger.db", "Not a ledger's address"),
+        ("sqlite://", "neither a SQLite file nor"),
+        ("mysql://u@h/d", "neither a SQLite file nor"),
+        ("sqlite:////proc/none/ledger.db", "cannot be made"),
+        ("postgresql://ann:secret@127.0.0.1:1/none", "Check that the server runs"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_explained(url: str, says: str) -> None:
+    with pytest.raises(LedgerError, match=says) as failure:
+        open_ledger(url)
+    assert "secret" not in str(failure.value)
+
+
+def test_a_file_that_is_no_ledger_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "photo.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(LedgerError, match="not a database"):
+        open_ledger(f"sqlite:///{tmp_path}/photo.db")
+
+
+# When things go wrong
+
+
+def test_a_locked_database_fails_soon_and_heals_by_itself(ledger: Ledger, ledger_url: str) -> None:
+    with locked(ledger_url):
+        began = time.monotonic()
+        with pytest.raises(LedgerError, match="lock") as failure:
+            record(ledger, *(accepted() for _ in range(32)))
+        assert time.monotonic() - began < 5.5
+        assert failure.value.code == "ledger_unavailable"
+    assert ledger.list("support") == []
+    (written,) = record(ledger, accepted())
+    assert ids(ledger.list("support")) == [written.decision.id]
+
+
+@pytest.mark.slow
+def test_nobody_waits_longer_than_five_seconds_however_many_wait(ledger_url: str) -> None:
+    async def many() -> tuple[float, list[object]]:
+        ledger = open_ledger(ledger_url)
+        records = [Record("support", Case("x"), accepted(), NOON) for _ in range(400)]
+        with locked(ledger_url):
+            began = time.monotonic()
+            outcomes = await asyncio.gather(*map(ledger.record, records), return_exceptions=True)
+            waited = time.monotonic() - began
+        await ledger.close()
+        return waited, outcomes
+
+    waited, outcomes = asyncio.run(many())
+    assert all(isinstance(outcome, LedgerError) for outcome in outcomes)
+    assert waited < 6
+
+
+def test_a_server_that_drops_its_connections_costs_no_record(ledger: Ledger, ledger_url: str) -> None:
+    if ledger_url.startswith("sqlite"):
+        pytest.skip("SQLite has no connections to drop")
+    record(ledger, accepted())
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+        assert connection.execute(text(others + "pg_backend_pid()")).all()
+    engine.dispose()
+    record(ledger, accepted())
+    assert len(ledger.list("support")) == 2
+    assert ledger.healthy()
+
+
+FULL_DISK = """
+import asyncio, resource, sys
+sys.path.insert(0, sys.argv[2])
+from test_ledger import *
+ledger = open_ledger(sys.argv[1])
+record(ledger, accepted())
+roomy = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, roomy[1]))
+kept = 1
+try:
+    for _ in range(100):
+        record(ledger, *(accepted() for _ in range(4)), text="x" * 2000)
+        kept += 4
+except LedgerError as error:
+    print(error.code, error)
+assert 1 < kept < 400, kept
+try:
+    record(ledger, accepted(), text="x" * 200_000)
+except LedgerError:
+    print("still full")
+assert len(ledger.list("support", limit=1000)) == kept
+resource.setrlimit(resource.RLIMIT_FSIZE, roomy)
+record(ledger, accepted())
+assert len(ledger.list("support", limit=1000)) == kept + 1
+asyncio.run(ledger.close())
+print("healed")
+"""
+
+
+def test_a_full_disk_refuses_whole_batches_and_heals_by_itself(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", FULL_DISK, f"sqlite:///{tmp_path}/ledger.db", str(Path(__file__).parent)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ledger_unavailable The ledger cannot be used")
+    assert done.stdout.endswith("still full\nhealed\n")
+
+
+RECORD_FOREVER = """
+import asyncio, sys, uuid
+sys.path.insert(0, sys.argv[2])
+from test_ledger import *
+async def caller(ledger):
+    while True:
+        decision = accepted(id=uuid.uuid4().hex)
+        await ledger.record(Record("support", Case("hello"), decision, NOON))
+        print(decision.id, flush=True)
+async def main():
+    ledger = open_ledger(sys.argv[1])
+    await asyncio.gather(*(caller(ledger) for _ in range(16)))
+asyncio.run(main())
+"""
+
+
+def test_whatever_was_acknowledged_survives_kill_9(ledger_url: str) -> None:
+    arguments = [sys.executable, "-c", RECORD_FOREVER, ledger_url, str(Path(__file__).parent)]
+    acknowledged: list[str] = []
+    for _ in range(2):
+        child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        acknowledged += [child.stdout.readline().strip() for _ in range(150)]
+        child.send_signal(signal.SIGKILL)
+        acknowledged += [line.strip() for line in child.stdout if line.endswith("\n")]
+        child.stdout.close()
+        child.wait()
+    reopened = open_ledger(ledger_url)
+    assert len(set(acknowledged)) >= 300
+    assert [each for each in acknowledged if reopened.find(each) is None] == []
+    asyncio.run(reopened.close())

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -21,55 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, inspect, text
 
-from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem, Verdict
+from records import NOON, accepted, for_review, ids, record
+from rung.core import Answer, Attempt, Case, Outcome, Problem, Verdict
 from rung.ledger import KeyRefused, Ledger, LedgerError, Record, RecordRefused, UnknownDecision, open_ledger
-
-NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-_ids = count(1)
-
-
-def accepted(**changes: object) -> Decision:
-    answer = Answer({"intent": "refund"}, {"intent": 0.93}, {"margin": 1.5}, cost=0.001, seconds=0.004)
-    attempt = Attempt("specialist", answer, (Problem("amount", "no amount in the text"),), 0.93, 0.005, 0.001, True)
-    decision = Decision(
-        f"d{next(_ids)}", Outcome.ACCEPTED, {"intent": "refund"}, 0.93, "specialist", "r1", 0.001, 0.005, (attempt,)
-    )
-    return replace(decision, **changes)
-
-
-def for_review(**changes: object) -> Decision:
-    return accepted(**{"outcome": Outcome.REVIEW, "answer": None, "tier": "person", **changes})
-
-
-def record(
-    ledger: Ledger, *decisions: Decision, workload: str = "support", at: datetime = NOON, text: str = "hello"
-) -> list[Record]:
-    """Record the decisions at the same time; each is a second later than the one before."""
-    records = [Record(workload, Case(text), each, at + timedelta(seconds=n)) for n, each in enumerate(decisions)]
-
-    async def all_at_once() -> None:
-        await asyncio.gather(*map(ledger.record, records))
-
-    asyncio.run(all_at_once())
-    return records
-
-
-def ids(records: object) -> list[str]:
-    return [each.decision.id for each in records]  # type: ignore[attr-defined]
-
-
-@contextmanager
-def locked(url: str) -> Generator[None]:
-    """Another program holds the tables."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        connection.execute(
-            text("BEGIN IMMEDIATE" if url.startswith("sqlite") else "LOCK TABLE decisions IN ACCESS EXCLUSIVE MODE")
-        )
-        yield
-        connection.rollback()
-    engine.dispose()
-
 
 # What is kept
 
@@ -298,119 +244,3 @@ def test_a_file_that_is_no_ledger_is_explained(tmp_path: Path) -> None:
     (tmp_path / "photo.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(LedgerError, match="not a database"):
         open_ledger(f"sqlite:///{tmp_path}/photo.db")
-
-
-# When things go wrong
-
-
-def test_a_locked_database_fails_soon_and_heals_by_itself(ledger: Ledger, ledger_url: str) -> None:
-    with locked(ledger_url):
-        began = time.monotonic()
-        with pytest.raises(LedgerError, match="lock") as failure:
-            record(ledger, *(accepted() for _ in range(32)))
-        assert time.monotonic() - began < 5.5
-        assert failure.value.code == "ledger_unavailable"
-    assert ledger.list("support") == []
-    (written,) = record(ledger, accepted())
-    assert ids(ledger.list("support")) == [written.decision.id]
-
-
-@pytest.mark.slow
-def test_nobody_waits_longer_than_five_seconds_however_many_wait(ledger_url: str) -> None:
-    async def many() -> tuple[float, list[object]]:
-        ledger = open_ledger(ledger_url)
-        records = [Record("support", Case("x"), accepted(), NOON) for _ in range(400)]
-        with locked(ledger_url):
-            began = time.monotonic()
-            outcomes = await asyncio.gather(*map(ledger.record, records), return_exceptions=True)
-            waited = time.monotonic() - began
-        await ledger.close()
-        return waited, outcomes
-
-    waited, outcomes = asyncio.run(many())
-    assert all(isinstance(outcome, LedgerError) for outcome in outcomes)
-    assert waited < 6
-
-
-def test_a_server_that_drops_its_connections_costs_no_record(ledger: Ledger, ledger_url: str) -> None:
-    if ledger_url.startswith("sqlite"):
-        pytest.skip("SQLite has no connections to drop")
-    record(ledger, accepted())
-    engine = create_engine(ledger_url)
-    with engine.begin() as connection:
-        others = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
-        assert connection.execute(text(others + "pg_backend_pid()")).all()
-    engine.dispose()
-    record(ledger, accepted())
-    assert len(ledger.list("support")) == 2
-    assert ledger.healthy()
-
-
-FULL_DISK = """
-import asyncio, resource, sys
-sys.path.insert(0, sys.argv[2])
-from test_ledger import *
-ledger = open_ledger(sys.argv[1])
-record(ledger, accepted())
-roomy = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, roomy[1]))
-kept = 1
-try:
-    for _ in range(100):
-        record(ledger, *(accepted() for _ in range(4)), text="x" * 2000)
-        kept += 4
-except LedgerError as error:
-    print(error.code, error)
-assert 1 < kept < 400, kept
-try:
-    record(ledger, accepted(), text="x" * 200_000)
-except LedgerError:
-    print("still full")
-assert len(ledger.list("support", limit=1000)) == kept
-resource.setrlimit(resource.RLIMIT_FSIZE, roomy)
-record(ledger, accepted())
-assert len(ledger.list("support", limit=1000)) == kept + 1
-asyncio.run(ledger.close())
-print("healed")
-"""
-
-
-def test_a_full_disk_refuses_whole_batches_and_heals_by_itself(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-c", FULL_DISK, f"sqlite:///{tmp_path}/ledger.db", str(Path(__file__).parent)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("ledger_unavailable The ledger cannot be used")
-    assert done.stdout.endswith("still full\nhealed\n")
-
-
-RECORD_FOREVER = """
-import asyncio, sys, uuid
-sys.path.insert(0, sys.argv[2])
-from test_ledger import *
-async def caller(ledger):
-    while True:
-        decision = accepted(id=uuid.uuid4().hex)
-        await ledger.record(Record("support", Case("hello"), decision, NOON))
-        print(decision.id, flush=True)
-async def main():
-    ledger = open_ledger(sys.argv[1])
-    await asyncio.gather(*(caller(ledger) for _ in range(16)))
-asyncio.run(main())
-"""
-
-
-def test_whatever_was_acknowledged_survives_kill_9(ledger_url: str) -> None:
-    arguments = [sys.executable, "-c", RECORD_FOREVER, ledger_url, str(Path(__file__).parent)]
-    acknowledged: list[str] = []
-    for _ in range(2):
-        child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        acknowledged += [child.stdout.readline().strip() for _ in range(150)]
-        child.send_signal(signal.SIGKILL)
-        acknowledged += [line.strip() for line in child.stdout if line.endswith("\n")]
-        child.stdout.close()
-        child.wait()
-    reopened = open_ledger(ledger_url)
-    assert len(set(acknowledged)) >= 300
-    assert [each for each in acknowledged if reopened.find(each) is None] == []
-    asyncio.run(reopened.close())

@@ -1,0 +1,44 @@
+"""Decisions to record, and recording many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem
+from rung.ledger import Ledger, Record
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+_ids = count(1)
+
+
+def accepted(**changes: object) -> Decision:
+    answer = Answer({"intent": "refund"}, {"intent": 0.93}, {"margin": 1.5}, cost=0.001, seconds=0.004)
+    attempt = Attempt("specialist", answer, (Problem("amount", "no amount in the text"),), 0.93, 0.005, 0.001, True)
+    decision = Decision(
+        f"d{next(_ids)}", Outcome.ACCEPTED, {"intent": "refund"}, 0.93, "specialist", "r1", 0.001, 0.005, (attempt,)
+    )
+    return replace(decision, **changes)
+
+
+def for_review(**changes: object) -> Decision:
+    return accepted(**{"outcome": Outcome.REVIEW, "answer": None, "tier": "person", **changes})
+
+
+def record(
+    ledger: Ledger, *decisions: Decision, workload: str = "support", at: datetime = NOON, text: str = "hello"
+) -> list[Record]:
+    """Record the decisions at the same time; each is a second later than the one before."""
+    records = [Record(workload, Case(text), each, at + timedelta(seconds=n)) for n, each in enumerate(decisions)]
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*map(ledger.record, records))
+
+    asyncio.run(all_at_once())
+    return records
+
+
+def ids(records: object) -> list[str]:
+    return [each.decision.id for each in records]  # type: ignore[attr-defined]

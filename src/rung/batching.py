@@ -46,18 +46,26 @@ class Batcher(Generic[Item, Result]):
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
-            outcome = await asyncio.gather(
-                loop.run_in_executor(self._thread, self._run, [item for item, _ in batch]), return_exceptions=True
-            )
-            self._settle([future for _, future in batch], outcome[0])
-        self._draining = None
+        try:
+            while batch := self._next():
+                items = [item for item, _ in batch]
+                (outcome,) = await asyncio.gather(loop.run_in_executor(self._thread, self._run, items), return_exceptions=True)
+                self._settle([future for _, future in batch], outcome)
+        finally:
+            self._draining = None
+
+    def _next(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        while self._waiting and len(batch) < self._largest:
+            item, future = self._waiting.popleft()
+            if not future.done():  # its caller gave up waiting
+                batch.append((item, future))
+        return batch
 
     @staticmethod
     def _settle(futures: list[asyncio.Future[Result]], outcome: Sequence[Result] | BaseException) -> None:
         for position, future in enumerate(futures):
-            if future.done():  # its caller gave up waiting
+            if future.done():
                 continue
             if isinstance(outcome, BaseException):
                 future.set_exception(outcome)

@@ -1,0 +1,179 @@
+"""Turns judged answers into the acceptance level that keeps a promise, or into a refusal that says what is missing.
+
+It knows nothing about models or text: only, for each case and tier, how confident the tier was and whether it was right.
+
+Method: Learn-then-Test (Angelopoulos, Bates, Candes, Jordan, Lei 2021, arXiv:2110.01052, section 2.3) with fixed-sequence
+testing over the acceptance level. At one level the cascade answers n of the calibration cases without a person, k of them
+wrongly; given n, k is binomial in the true error among answered cases, so P(Bin(n, error) <= k) is an exact p-value for
+"the true error is above the promise". Levels are tested from cautious to bold, each at 1 - confidence, and the walk stops at
+the first that fails: the chance that any level it passed breaks the promise is at most 1 - confidence. The order of the
+levels must not depend on the calibration cases; `levels` draws it from other data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rung.core import RungError
+from rung.workload import Promise
+
+STEPS = 400  # levels tried between "answer what is surest" and "answer everything"
+
+
+class PromiseError(RungError):
+    """Calibration cannot support the promise, or the test split contradicts it."""
+
+    code = "promise_not_kept"
+    exit_status = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What every tier said about the same n cases, smallest tier first.
+
+    `confidence` [n, tiers]: probability that the tier's whole answer is right; negative where a check objected or there was no
+    answer. `right` [n, tiers]: whether it was.
+    """
+
+    confidence: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def stops(self, level: float) -> NDArray[np.intp]:
+        """The tier at which each case stops, or -1 where a person decides."""
+        trusted = self.confidence >= level
+        return np.where(trusted.any(axis=1), trusted.argmax(axis=1), -1)
+
+    def tally(self, level: float) -> tuple[int, int]:
+        """How many cases are answered without a person at this level, and how many of those wrongly."""
+        stop = self.stops(level)
+        answered = np.flatnonzero(stop >= 0)
+        return len(answered), int((~self.right[answered, stop[answered]]).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The derived acceptance level and the evidence for it: of `cases` calibration cases `answered` were answered, `wrong` of
+    them wrongly, so the true error is at most `bound` at the promise's confidence."""
+
+    level: float
+    cases: int
+    answered: int
+    wrong: int
+    bound: float
+
+
+def binomial_tail(wrong: int, answered: int, rate: float) -> float:
+    """P(X <= wrong) for X ~ Binomial(answered, rate), exact up to rounding."""
+    if wrong >= answered:
+        return 1.0
+    if rate <= 0.0 or rate >= 1.0:
+        return float(rate <= 0.0)
+    k = np.arange(wrong + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(answered, 0, -1)[:wrong] / np.arange(1, wrong + 1)))])
+    logs += k * np.log(rate) + (answered - k) * np.log1p(-rate)
+    top = logs.max()
+    return float(min(1.0, np.exp(top) * np.exp(logs - top).sum()))
+
+
+def upper_bound(wrong: int, answered: int, confidence: float) -> float:
+    """The exact (Clopper-Pearson) one-sided upper confidence bound on an error rate; 1.0 when nothing was answered."""
+    return _solve(lambda rate: binomial_tail(wrong, answered, rate) > 1 - confidence) if wrong < answered else 1.0
+
+
+def lower_bound(wrong: int, answered: int, confidence: float) -> float:
+    """The exact one-sided lower confidence bound on an error rate; 0.0 when nothing was wrong."""
+    return _solve(lambda rate: 1 - binomial_tail(wrong - 1, answered, rate) < 1 - confidence) if wrong else 0.0
+
+
+def levels(rehearsal: Judged, cases: int, promise: Promise) -> list[float]:
+    """The levels to test on `cases` calibration cases, cautious to bold, drawn from a rehearsal on other cases.
+
+    The walk starts where the rehearsal says the test has its best chance: before that too few cases are answered for any
+    bound, and a walk that starts there stops there.
+    """
+    best = rehearsal.confidence.max(axis=1)
+    best = np.sort(best[best >= 0])[::-1]
+    if not len(best):
+        return []
+    ladder = np.unique(best[np.linspace(0, len(best) - 1, STEPS).astype(int)])[::-1]
+    scale = cases / len(rehearsal)
+    chances: list[float] = []
+    for level in ladder:
+        answered, wrong = rehearsal.tally(float(level))
+        chances.append(binomial_tail(round(wrong * scale), round(answered * scale), promise.error))
+    return [float(level) for level in ladder[int(np.argmin(chances)) :]]
+
+
+def derive(calibration: Judged, promise: Promise, sequence: Sequence[float]) -> Threshold:
+    """The boldest level of the sequence that the walk reaches. Raises `PromiseError` if it fails at the first step."""
+    passed: Threshold | None = None
+    for level in sequence:
+        answered, wrong = calibration.tally(level)
+        if binomial_tail(wrong, answered, promise.error) > 1 - promise.confidence:
+            break
+        passed = Threshold(level, len(calibration), answered, wrong, upper_bound(wrong, answered, promise.confidence))
+    if passed is None:
+        raise PromiseError(_refusal(calibration, promise, sequence))
+    return passed
+
+
+def contradiction(test: Judged, promise: Promise, threshold: Threshold) -> str | None:
+    """Why the test split contradicts the promise, or None: its lower bound on the error lies above what was promised."""
+    answered, wrong = test.tally(threshold.level)
+    at_least = lower_bound(wrong, answered, promise.confidence)
+    if at_least <= promise.error:
+        return None
+    return (
+        f"the test split contradicts the promise: {wrong} of {answered} answers are wrong, so the error is at least "
+        f"{at_least:.2%} with {promise.confidence:.0%} confidence, and {promise.error:.2%} was promised. Check the gold for "
+        "label errors and for cases that differ between the splits."
+    )
+
+
+def cases_needed(answered_share: float, error: float, promise: Promise) -> int | None:
+    """Calibration cases at which a cascade answering this share at this error would probably pass; None if none are enough."""
+    if error >= promise.error or answered_share <= 0:
+        return None
+    cases = 1
+    while cases < 10_000_000:
+        answered = int(cases * answered_share)
+        if binomial_tail(int(np.ceil(error * answered)), answered, promise.error) <= 1 - promise.confidence:
+            return cases
+        cases = int(cases * 1.02) + 1
+    return None
+
+
+def _refusal(calibration: Judged, promise: Promise, sequence: Sequence[float]) -> str:
+    said = (
+        f"calibration cannot support the promise of at most {promise.error:.2%} wrong with {promise.confidence:.0%} confidence: "
+    )
+    tallies = [calibration.tally(level) for level in sequence] or [(0, 0)]
+    answered, wrong = tallies[0]
+    bound = upper_bound(wrong, answered, promise.confidence)
+    said += f"{wrong} of {answered} answers are wrong where the cascade is surest, which proves {bound:.2%}. "
+    possible = min(upper_bound(k, n, promise.confidence) for n, k in tallies)
+    if possible < 1:
+        said += (
+            f"These {len(calibration)} calibration cases could support a promise of about {np.ceil(possible * 200) / 200:.1%}. "
+        )
+    needs = [cases_needed(n / len(calibration), k / n, promise) for n, k in tallies if n]
+    enough = min((need for need in needs if need is not None), default=None)
+    if enough is None:
+        return said + "More gold of this kind would not help: the model must get better, or the promise must be weaker."
+    further = max(enough - len(calibration), 1)
+    return said + f"About {further:,} further calibration cases would be needed at this error (`gold` must grow in proportion)."
+
+
+def _solve(too_small: Callable[[float], bool]) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if too_small(middle) else (low, middle)
+    return high

@@ -1,0 +1,269 @@
+"""Turns requests into decisions, look-ups and verdicts: the routes and the outer edge. Knows nothing about sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import jsonschema_rs
+from msgspec import Meta, Struct, field
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from rung.core import Attempt, Case, Decision, RungError, Verdict
+from rung.gateway import chat
+from rung.gateway.guard import Guard, GuardedRoute, is_loopback
+from rung.gateway.keys import Keys
+from rung.gateway.metrics import Metrics
+from rung.gateway.refusal import Refusal
+from rung.gateway.wire import read, require_length, respond
+from rung.ledger import Ledger, Record
+
+if TYPE_CHECKING:
+    from rung.release import Live
+
+NOTE = 10_000  # characters of a verdict's note
+LEFT = 499  # what a request counts as when its caller has left before the answer
+
+_log = logging.getLogger("rung.gateway")
+
+
+class Asked(Struct, forbid_unknown_fields=True):
+    """The body of a request for a decision."""
+
+    input: str
+    context: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Feedback(Struct, forbid_unknown_fields=True):
+    """The body of a verdict."""
+
+    answer: dict[str, Any]
+    note: Annotated[str, Meta(max_length=NOTE)] = ""
+
+
+class Gateway:
+    """The ASGI application; `application` makes one. It owns neither the releases nor the ledger."""
+
+    def __init__(self, lives: Sequence[Live], ledger: Ledger, open_access: bool) -> None:
+        """Stand around these releases."""
+        self.open_access = open_access
+        self._lives = {live.workload.name: live for live in lives}
+        self._schemas = {name: _validator(live.workload.schema) for name, live in self._lives.items()}
+        self._ledger = ledger
+        self._metrics = Metrics()
+        self._checking = asyncio.Lock()
+        self._checked = (False, 0.0)
+        guard = Guard(Keys(ledger, open_access))
+        self._router = Router(
+            [
+                GuardedRoute("/v1/chat/completions", self._complete, guard, method="POST"),
+                GuardedRoute("/v1/models", self._list_models, guard),
+                GuardedRoute("/v1/models/{name}", self._show_model, guard),
+                GuardedRoute("/v1/workloads/{name}/decisions", self._decide, guard, method="POST"),
+                GuardedRoute("/v1/decisions/{id}", self._show_decision, guard),
+                GuardedRoute("/v1/decisions/{id}/feedback", self._settle, guard, method="POST"),
+                GuardedRoute("/metrics", self._show_metrics, guard),
+                GuardedRoute("/healthz", self._show_health, guard, public=True),
+                GuardedRoute("/readyz", self._show_readiness, guard, public=True),
+            ],
+            redirect_slashes=False,
+            default=_no_route,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        status = LEFT
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            self._require_host(scope)
+            await self._router(scope, receive, watch)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001  # the outer edge: whatever it is, the caller gets an answer
+            refusal = _refusal(error)
+            if status == LEFT:
+                await refusal.response()(scope, receive, watch)
+        finally:
+            route = scope.get("route")
+            self._metrics.answered(route.path if isinstance(route, Route) else "none", status)
+
+    def _require_host(self, scope: Scope) -> None:
+        """Without keys, refuse what a web page could make a browser send by giving its own name this machine's address."""
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if self.open_access and [is_loopback(_hostname(host)) for host in hosts] != [True]:
+            raise Refusal(403, "host_not_allowed", "Without API keys only localhost, 127.0.0.1 and [::1] may be asked.")
+
+    async def _complete(self, request: Request) -> Response:
+        asked = await read(request, chat.Chat)
+        live = self._live(asked.model, "model")
+        case = chat.case_of(asked, live.workload.schema, request.state.caller)
+        decision = await self._decision(live, case)
+        model, now = live.workload.name, int(time.time())
+        if asked.stream:
+            body, kind = chat.stream(decision, model, now, asked.stream_options), "text/event-stream"
+        else:
+            body, kind = chat.completion(decision, model, now), "application/json"
+        return Response(body, headers=_headers(decision), media_type=kind)
+
+    async def _decide(self, request: Request) -> Response:
+        live = self._live(request.path_params["name"], None)
+        asked = await read(request, Asked)
+        case = Case(require_length(asked.input, "input"), asked.context, request.state.caller)
+        decision = await self._decision(live, case)
+        return respond(decision.document(), _headers(decision))
+
+    async def _decision(self, live: Live, case: Case) -> Decision:
+        decision = await live.decide(case)
+        self._metrics.decided(live.workload.name, decision)
+        return decision
+
+    async def _list_models(self, request: Request) -> Response:
+        return respond({"object": "list", "data": [_model(live) for live in self._lives.values()]})
+
+    async def _show_model(self, request: Request) -> Response:
+        return respond(_model(self._live(request.path_params["name"], "model")))
+
+    async def _show_decision(self, request: Request) -> Response:
+        record = await self._record(request.path_params["id"])
+        verdict = await asyncio.to_thread(self._ledger.verdict, record.decision.id)
+        return respond(
+            {
+                **record.decision.document(),
+                "attempts": [_attempt(attempt) for attempt in record.decision.attempts],
+                "verdict": None if verdict is None else _verdict(verdict),
+                "workload": record.workload,
+                "at": record.at.isoformat(),
+            }
+        )
+
+    async def _settle(self, request: Request) -> Response:
+        feedback = await read(request, Feedback)
+        record = await self._record(request.path_params["id"])
+        error = next(self._schemas[record.workload].iter_errors(feedback.answer), None)
+        if error is not None:
+            param = ".".join(["answer", *map(str, error.instance_path)])
+            raise Refusal(400, "invalid_answer", f"The answer does not fit the workload: {error.message}.", param)
+        verdict = Verdict(record.decision.id, feedback.answer, request.state.caller, feedback.note)
+        await asyncio.to_thread(self._ledger.settle, verdict, datetime.now(UTC))
+        return respond({"decision": verdict.decision, **_verdict(verdict)})
+
+    async def _show_metrics(self, request: Request) -> Response:
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _show_health(self, request: Request) -> Response:
+        return respond({"status": "ok"})
+
+    async def _show_readiness(self, request: Request) -> Response:
+        if not await self._ready():
+            raise Refusal(503, "not_ready", "The ledger cannot be used now.", headers={"retry-after": "1"})
+        return respond({"status": "ready", "releases": {name: live.release for name, live in self._lives.items()}})
+
+    async def _ready(self) -> bool:
+        """Whether the ledger answers, asked once a second at most: anybody may ask, and each time costs a query."""
+        async with self._checking:
+            ready, until = self._checked
+            if time.monotonic() >= until:
+                ready = await asyncio.to_thread(self._ledger.healthy)
+                self._checked = ready, time.monotonic() + 1.0
+            return ready
+
+    def _live(self, name: str, param: str | None) -> Live:
+        if name == "auto" and len(self._lives) == 1:
+            name = next(iter(self._lives))
+        if name not in self._lives:
+            known = ", ".join(self._lives) or "none"
+            raise Refusal(404, "model_not_found", f"There is no workload {name[:100]!r} here. There is: {known}.", param)
+        return self._lives[name]
+
+    async def _record(self, decision_id: str) -> Record:
+        record = await asyncio.to_thread(self._ledger.find, decision_id)
+        if record is None or record.workload not in self._lives:
+            raise Refusal(404, "decision_not_found", f"There is no decision {decision_id[:100]!r} here.", "id")
+        return record
+
+
+def application(lives: Sequence[Live], ledger: Ledger, *, open_access: bool) -> Gateway:
+    """The ASGI application around these releases. With `open_access` nobody needs a key and only this machine may ask."""
+    return Gateway(lives, ledger, open_access)
+
+
+async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        raise Refusal(404, "not_found", f"There is nothing at {scope['path'][:100]!r}.")
+    await send({"type": "websocket.close"})
+
+
+def _refusal(error: Exception) -> Refusal:
+    """What the caller is told. Only a Refusal's words leave: others' may hold addresses, or another caller's text."""
+    if isinstance(error, Refusal):
+        return error
+    code = error.code if isinstance(error, RungError) else "internal_error"
+    if code == "ledger_unavailable":
+        _log.error("%s", error)
+        message = "The ledger cannot be used now, and nothing is answered that is not recorded: try again."
+        return Refusal(503, code, message, headers={"retry-after": "1"})
+    _log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    return Refusal(500, code, "Something went wrong here. The server's log tells where.")
+
+
+def _hostname(host: str) -> str:
+    """A Host header without its port and the brackets around an IPv6 address."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower().removeprefix("[").removesuffix("]")
+
+
+def _headers(decision: Decision) -> dict[str, str]:
+    return {
+        "cache-control": "no-store",
+        "x-rung-decision-id": decision.id,
+        "x-rung-tier": quote(decision.tier, safe="/:-._", errors="replace"),
+        "x-rung-confidence": str(round(decision.confidence, 6)),
+        "x-rung-release": decision.release,
+    }
+
+
+def _model(live: Live) -> dict[str, Any]:
+    return {"id": live.workload.name, "object": "model", "created": int(live.since.timestamp()), "owned_by": "rung"}
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "tier": attempt.tier,
+        "answer": None if attempt.answer is None else dict(attempt.answer.fields),
+        "confidence": round(attempt.confidence, 6),
+        "trusted": attempt.trusted,
+        "problems": [{"check": problem.check, "message": problem.message} for problem in attempt.problems],
+        "cost": attempt.cost,
+        "seconds": round(attempt.seconds, 6),
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {"answer": dict(verdict.answer), "by": verdict.by, "note": verdict.note}
+
+
+def _validator(schema: Any) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(schema, retriever=_refuse_to_fetch)
+
+
+def _refuse_to_fetch(uri: str) -> Any:
+    raise ValueError(f"{uri} lies outside the workload's schema, and Rung fetches nothing")

@@ -190,6 +190,7 @@ def _build(source: Path, tokenizer: Tokenizer, folder: Path) -> tuple[bytes, dic
 
     from rung.models import graph, sample
 
+    folder.mkdir(parents=True, exist_ok=True)
     weights = safetensors.numpy.load(_read_pinned(source / "model.safetensors", _WEIGHTS_SHA256))
     models: dict[Precision, bytes] = {"float32": graph.build(weights)}
     exact = _open_session(models["float32"])
@@ -201,7 +202,6 @@ def _build(source: Path, tokenizer: Tokenizer, folder: Path) -> tuple[bytes, dic
         _log.warning("int8 embeddings agree with float32 only to a cosine of %.4f; using float32, which is slower", agreement)
     model = models[precision]
     verdict = {"sha256": hashlib.sha256(model).hexdigest(), "precision": precision, "agreement": agreement}
-    folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "model.onnx", model)
     _replace(folder / "encoder.json", json.dumps(verdict).encode())
     return model, verdict
@@ -223,5 +223,10 @@ def _compare(one: Any, other: Any, tokens: dict[str, NDArray[np.int64]]) -> floa
 def _replace(path: Path, content: bytes) -> None:
     """Write all of it or nothing, also while another process writes the same file."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
+        try:
+            file.write(content)
+            file.flush()
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise

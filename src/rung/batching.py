@@ -24,6 +24,7 @@ class Batcher(Generic[Item, Result]):
     """
 
     def __init__(self, run: Callable[[list[Item]], Sequence[Result]], largest: int, name: str) -> None:
+        """Name the thread that will run the batches; it starts with the first item."""
         self._run = run
         self._largest = largest
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)

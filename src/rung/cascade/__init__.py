@@ -1,0 +1,112 @@
+"""One case in, one decision out. Pure: no database, no clock of its own, no HTTP; the models bring what they need.
+
+The cascade climbs from the smallest tier. A case stops at the first tier whose answer no check objects to and whose calibrated
+probability of being right reaches the acceptance level; what no tier may be trusted with goes to a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rung.core import Answer, Attempt, Case, Decision, Fields, Model, Outcome, Problem
+
+PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One rung: a model, how its signals become a probability, how long it may take (seconds), and whether it is asked a
+    second time when a check objects to its first answer."""
+
+    name: str
+    model: Model
+    confidence: Callable[[Mapping[str, float]], float]
+    timeout: float = 20.0
+    repairs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Tiers from small to large, the acceptance level they share (0..1), what completes an answer and what checks it."""
+
+    tiers: tuple[Tier, ...]
+    level: float
+    release: str
+    complete: Callable[[Fields], Fields]
+    check: Callable[[Case, Fields], tuple[Problem, ...]]
+
+
+async def decide(case: Case, cascade: Cascade) -> Decision:
+    """Decide one case. Never raises because of a model: one that fails, hangs or talks nonsense is an untrusted attempt."""
+    attempts: list[Attempt] = []
+    for tier in cascade.tiers:
+        attempts.append(await _attempt(tier, case, cascade, attempts))
+        if tier.repairs and attempts[-1].answer is not None and attempts[-1].problems:
+            attempts.append(await _attempt(tier, case, cascade, attempts, attempts[-1].problems))
+        if attempts[-1].trusted:
+            break
+    last = attempts[-1]
+    answer = last.answer.fields if last.trusted and last.answer is not None else None
+    return Decision(
+        id=case.id,
+        outcome=_outcome(attempts, cascade),
+        answer=answer,
+        confidence=last.confidence,
+        tier=PERSON if answer is None else last.tier,
+        release=cascade.release,
+        cost=sum(attempt.cost for attempt in attempts),
+        seconds=sum(attempt.seconds for attempt in attempts),
+        attempts=tuple(attempts),
+    )
+
+
+def _outcome(attempts: Sequence[Attempt], cascade: Cascade) -> Outcome:
+    last = attempts[-1]
+    if not last.trusted:
+        return Outcome.REVIEW
+    if sum(attempt.tier == last.tier for attempt in attempts) > 1:
+        return Outcome.CORRECTED
+    return Outcome.ACCEPTED if last.tier == cascade.tiers[0].name else Outcome.ESCALATED
+
+
+async def _attempt(
+    tier: Tier, case: Case, cascade: Cascade, earlier: Sequence[Attempt], objections: tuple[Problem, ...] = ()
+) -> Attempt:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        async with asyncio.timeout(tier.timeout):
+            answer = await tier.model.answer(case, objections)
+        answer = replace(
+            answer, fields=cascade.complete(answer.fields), signals={**answer.signals, **_agreement(answer, earlier)}
+        )
+        problems = cascade.check(case, answer.fields)
+        confidence = tier.confidence(answer.signals)
+    except TimeoutError:
+        return _failed(tier, f"no answer within {tier.timeout:g} s", loop.time() - began)
+    except Exception as error:  # noqa: BLE001  # a model is foreign code: whatever it raises must cost one attempt, not the case
+        return _failed(tier, f"{type(error).__name__}: {error}", loop.time() - began)
+    return Attempt(
+        tier=tier.name,
+        answer=answer,
+        problems=problems,
+        confidence=confidence,
+        seconds=answer.seconds or loop.time() - began,
+        cost=answer.cost,
+        trusted=not problems and confidence >= cascade.level,
+    )
+
+
+def _failed(tier: Tier, reason: str, seconds: float) -> Attempt:
+    return Attempt(tier=tier.name, answer=None, problems=(Problem("model", reason),), seconds=seconds)
+
+
+def _agreement(answer: Answer, earlier: Sequence[Attempt]) -> dict[str, float]:
+    """What the last earlier tier that answered adds as evidence: the share of fields it filled alike, and how sure it was."""
+    before = next((attempt for attempt in reversed(earlier) if attempt.answer is not None), None)
+    if before is None or before.answer is None:
+        return {"agrees": 0.0, "before": 0.0}
+    alike = [before.answer.fields.get(name) == value for name, value in answer.fields.items()]
+    return {"agrees": sum(alike) / max(len(alike), 1), "before": before.confidence}

@@ -43,6 +43,7 @@ class Judged:
     right: NDArray[np.bool_]
 
     def __len__(self) -> int:
+        """The number of cases."""
         return len(self.confidence)
 
     def stops(self, level: float) -> NDArray[np.intp]:

@@ -1,0 +1,247 @@
+"""Turns a text into every label and copy field in one pass: the embedded encoder with heads. Knows nothing about training.
+
+One kernel machine serves all label fields. A text is compared with the anchors, the texts it was trained on, by a Gaussian
+kernel on their embeddings (which knows what is meant) plus a linear kernel on their n-grams (which knows the wording):
+
+    score = smooth * exp(width * (cosine - 1)) @ dual + ngrams @ sparse          [labels of all fields]
+
+Both halves are kept apart as signals: where they disagree, caution is due.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from rung.batching import Batcher
+from rung.core import Answer, Case, Problem, RungError
+from rung.models.calibration import Calibration, logit
+from rung.models.copying import Found, open_copier
+from rung.models.encoder import Encoder
+from rung.models.ngrams import BUCKETS, Sparse, ngrams
+from rung.workload import Field
+
+Array = NDArray[np.float32]
+
+SHARPNESS = 12.0  # turns scores, which lie around 0..1, into odds; the calibration sees to the rest
+LARGEST_BATCH = 32
+
+LABEL_SIGNALS = ("top", "margin", "log_margin", "third", "calm", "odds", "smooth_margin", "sparse_margin", "prior", "nearest")
+
+
+class ArtefactError(RungError):
+    """A model's files are damaged, incomplete, or made for another encoder."""
+
+    code = "artefact_unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How texts are compared: the Gaussian kernel's height and width, and the ridge that training adds."""
+
+    smooth: float
+    width: float
+    ridge: float
+
+    def compare(self, cosines: Array) -> Array:
+        """The Gaussian half, from the embeddings' cosines: on the unit sphere the cosine is the distance."""
+        return np.float32(self.smooth) * np.exp(np.float32(self.width) * (cosines - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`anchors` [n, 384], `dual` [n, labels], `sparse` [used + 1, labels]; `rows` [BUCKETS] names each bucket's row in
+    `sparse`, 0 (all zeros) for buckets that training never saw."""
+
+    kernel: Kernel
+    anchors: Array
+    dual: Array
+    rows: NDArray[np.int32]
+    sparse: Array
+
+    def score(self, embeddings: Array, grams: Sequence[Sparse]) -> tuple[Array, Array, Array]:
+        """Smooth and sparse scores [texts, labels], and each text's cosine with its nearest anchor [texts]."""
+        cosines = embeddings @ self.anchors.T
+        smooth: Array = self.kernel.compare(cosines) @ self.dual
+        sparse: Array = np.stack([weights @ self.sparse[self.rows[buckets]] for buckets, weights in grams])
+        return smooth, sparse, cosines.max(axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelHead:
+    """One label field: its labels, the log-odds that each is right when chosen, and its calibration."""
+
+    field: str
+    labels: tuple[Any, ...]
+    prior: tuple[float, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class CopyHead:
+    """One copy field and its calibration."""
+
+    field: str
+    calibration: Calibration
+
+
+def read_labels(smooth: Array, sparse: Array, nearest: Array, prior: Sequence[float]) -> tuple[NDArray[np.intp], Array]:
+    """One field's choices [texts] and their signals [texts, LABEL_SIGNALS] from its scores [texts, labels]."""
+    scores = smooth + sparse
+    row = np.arange(len(scores))
+    order = np.argsort(-scores, axis=1)
+    first, second, third = order[:, 0], order[:, 1], order[:, min(2, scores.shape[1] - 1)]
+    shares = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
+    shares /= shares.sum(axis=1, keepdims=True)
+    margin = scores[row, first] - scores[row, second]
+    top_share = np.clip(shares[row, first], 1e-6, 1 - 1e-6)
+    signals = [
+        scores[row, first],
+        margin,
+        np.log(np.maximum(margin, 1e-3)),
+        scores[row, first] - scores[row, third],
+        (shares * np.log(shares + 1e-12)).sum(axis=1),
+        np.log(top_share / (1 - top_share)),
+        _lead(smooth, first),
+        _lead(sparse, first),
+        np.asarray(prior, np.float32)[first],
+        nearest,
+    ]
+    return first, np.stack(signals, axis=1).astype(np.float32)
+
+
+def name_signals(signals: Array) -> list[dict[str, float]]:
+    """Rows of `read_labels` [texts, LABEL_SIGNALS] with their names."""
+    rows: list[list[float]] = signals.tolist()
+    return [dict[str, float](zip(LABEL_SIGNALS, row, strict=True)) for row in rows]
+
+
+def _lead(scores: Array, choice: NDArray[np.intp]) -> Array:
+    """How far the chosen label lies ahead of the best other one; negative where another is ahead."""
+    row = np.arange(len(scores))
+    others = scores.copy()
+    others[row, choice] = -np.inf
+    lead: Array = scores[row, choice] - others.max(axis=1)
+    return lead
+
+
+def record_signals(confidence: Mapping[str, float]) -> dict[str, float]:
+    """What a tier's calibration is told about a whole answer, from its fields' probabilities."""
+    return {"weakest": logit(min(confidence.values())), "joint": logit(prod(confidence.values()))}
+
+
+class Specialist:
+    """The encoder with heads, a `core.Model`. Concurrent cases share forward passes; a lone case does not wait for others."""
+
+    def __init__(
+        self, encoder: Encoder, machine: Machine, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]
+    ) -> None:
+        """`fields` are the workload's, in the answer's order; template fields are left to the cascade."""
+        self.encoder = encoder
+        self._machine = machine
+        self._labels = {head.field: head for head in labels}
+        self._copies = {head.field: head for head in copies}
+        self._order = [field.name for field in fields if field.name in self._labels or field.name in self._copies]
+        self._copiers = {field.name: open_copier(field) for field in fields if field.fill == "copy"}
+        self._batcher: Batcher[str, Answer] | None = None
+
+    async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
+        """Every label and copy field; objections change nothing: the same text gives the same answer."""
+        if self._batcher is None:
+            self._batcher = Batcher(self.answer_all, LARGEST_BATCH, "specialist")
+        return await self._batcher.submit(case.text)
+
+    async def close(self) -> None:
+        """Finish what is under way and end the thread."""
+        if self._batcher is not None:
+            await self._batcher.close()
+            self._batcher = None
+
+    def answer_all(self, texts: Sequence[str]) -> list[Answer]:
+        """The answers to a batch of texts, in order."""
+        scores = self._machine.score(self.encoder.embed(texts), [ngrams(text) for text in texts])
+        labelled = read_heads(scores, list(self._labels.values()))
+        return [self._answer(text, [found[position] for found in labelled]) for position, text in enumerate(texts)]
+
+    def _answer(self, text: str, labelled: Sequence[tuple[str, Any, dict[str, float]]]) -> Answer:
+        fields: dict[str, Any] = {}
+        confidence: dict[str, float] = {}
+        for name, label, signals in labelled:
+            fields[name], confidence[name] = label, self._labels[name].calibration(signals)
+        for name, copy in self._copiers.items():
+            found: Found = copy(text)
+            fields[name], confidence[name] = found.value, self._copies[name].calibration(found.signals)
+        return Answer(
+            fields={name: fields[name] for name in self._order}, field_confidence=confidence, signals=record_signals(confidence)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `specialist.safetensors` (weights) and `specialist.json` (labels, calibrations, the encoder's name)."""
+        machine = self._machine
+        used = np.flatnonzero(machine.rows).astype(np.int32)
+        tensors = {
+            "anchors": machine.anchors,
+            "dual": machine.dual,
+            "buckets": used,
+            "sparse": machine.sparse[machine.rows[used]],
+        }
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "specialist.safetensors")
+        heads = {
+            "encoder": self.encoder.name,
+            "kernel": asdict(machine.kernel),
+            "labels": [asdict(head) for head in self._labels.values()],
+            "copies": [asdict(head) for head in self._copies.values()],
+        }
+        (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def read_heads(scores: tuple[Array, Array, Array], heads: Sequence[LabelHead]) -> list[list[tuple[str, Any, dict[str, float]]]]:
+    """Per head, per text: the field's name, its label and the label's signals."""
+    smooth, sparse, nearest = scores
+    found: list[list[tuple[str, Any, dict[str, float]]]] = []
+    start = 0
+    for head in heads:
+        columns = slice(start, start := start + len(head.labels))
+        choice, signals = read_labels(smooth[:, columns], sparse[:, columns], nearest, head.prior)
+        rows = name_signals(signals)
+        found.append([(head.field, head.labels[label], row) for label, row in zip(choice.tolist(), rows, strict=True)])
+    return found
+
+
+def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> Specialist:
+    """Read what `Specialist.save` wrote. Raises `ArtefactError` for damaged files and for another encoder's."""
+    try:
+        heads = json.loads((folder / "specialist.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "specialist.safetensors")
+        if heads["encoder"] != encoder.name:
+            raise ArtefactError(
+                f"{folder}: was trained on the encoder {heads['encoder']} and this machine has {encoder.name}. "
+                "Train again here with `rung train`."
+            )
+        rows = np.zeros(BUCKETS, np.int32)
+        rows[tensors["buckets"]] = np.arange(1, len(tensors["buckets"]) + 1)
+        padded = np.concatenate([np.zeros((1, tensors["sparse"].shape[1]), np.float32), tensors["sparse"]])
+        machine = Machine(Kernel(**heads["kernel"]), tensors["anchors"], tensors["dual"], rows, padded)
+        labels = [_label_head(head) for head in heads["labels"]]
+        copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
+        raise ArtefactError(f"{folder}: the specialist cannot be read ({error}). Train again with `rung train`.") from error
+    return Specialist(encoder, machine, labels, copies, fields)
+
+
+def _label_head(raw: Mapping[str, Any]) -> LabelHead:
+    return LabelHead(raw["field"], tuple(raw["labels"]), tuple(raw["prior"]), read_calibration(raw["calibration"]))
+
+
+def read_calibration(raw: Mapping[str, Any]) -> Calibration:
+    """A calibration from its JSON form."""
+    return Calibration({name: (float(w), float(m), float(s)) for name, (w, m, s) in raw["weights"].items()}, float(raw["bias"]))

@@ -1,0 +1,20 @@
+"""Turns the workload's gold file into checked examples, and those into train, calibration and test.
+
+Knows nothing about models, thresholds or the ledger.
+"""
+
+from rung.gold.examples import Example, Gold, GoldError, read_gold
+from rung.gold.parts import Shares, Split, split
+from rung.gold.similarity import near_duplicate_share, near_duplicates
+
+__all__ = [
+    "Example",
+    "Gold",
+    "GoldError",
+    "Shares",
+    "Split",
+    "near_duplicate_share",
+    "near_duplicates",
+    "read_gold",
+    "split",
+]

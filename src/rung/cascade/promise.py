@@ -125,9 +125,8 @@ def derive(calibration: Judged, promise: Promise, sequence: Sequence[float]) -> 
     return passed
 
 
-def contradiction(test: Judged, promise: Promise, threshold: Threshold) -> str | None:
-    """Why the test split contradicts the promise, or None: its lower bound on the error lies above what was promised."""
-    answered, wrong = test.tally(threshold.level)
+def contradiction(wrong: int, answered: int, promise: Promise) -> str | None:
+    """Why a test split contradicts the promise, or None: its lower bound on the error lies above what was promised."""
     at_least = lower_bound(wrong, answered, promise.confidence)
     if at_least <= promise.error:
         return None

@@ -1,126 +1,23 @@
-"""The contract: turns the workload file and `endpoints.yaml` into one typed object, and reports every mistake at once."""
+"""Turns the workload file and `endpoints.yaml` into one typed object, and reports every mistake at once, with its path."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import jsonschema_rs
 import re2
 import yaml
 
 from rung.core import RungError
+from rung.workload.nouns import Boundary, Endpoint, EndpointTier, Field, Limits, Price, Promise, SpecialistTier, Workload
 
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"  # what `format: email` finds
-
-SizeTier = Literal["tiny", "core", "upper", "frontier"]
-Leave = Literal["never", "redacted", "anything"]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What an endpoint costs, in US dollars: per million tokens, or per hour of the machine it occupies."""
-
-    input: float = 0.0
-    output: float = 0.0
-    hour: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An OpenAI-compatible server: `url` up to and including `/v1`; `key` names the environment variable that holds its key.
-
-    `size`: tiny < 1B, core 1-10B, upper 10-30B parameters, frontier. `boundary`: "inside" the user's walls or "outside".
-    """
-
-    name: str
-    url: str
-    size: SizeTier
-    weights: Literal["open", "closed"]
-    boundary: Literal["inside", "outside"]
-    price: Price
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SpecialistTier:
-    """The embedded encoder with heads."""
-
-    name: str = "specialist"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointTier:
-    """A model behind an endpoint. `timeout` is the whole time a case may take there, retries included, in seconds."""
-
-    name: str
-    endpoint: Endpoint
-    model: str
-    timeout: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One property of the answer and how it is filled.
-
-    `label`: one of `labels` (JSON values). `copy`: the first match of one of the RE2 patterns `find` in the text, normalised
-    by the schema's type, else null. `template`: the text of `template`, with other fields filled in.
-    """
-
-    name: str
-    fill: Literal["label", "copy", "template"]
-    schema: Mapping[str, Any]
-    labels: tuple[Any, ...] = ()
-    find: tuple[str, ...] = ()
-    template: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """Of the cases answered without a person at most `error` are wrong, with probability `confidence`."""
-
-    error: float
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What must hold besides the promise: seconds at the 99th percentile, US dollars per case, share leaving the first tier."""
-
-    p99: float | None = None
-    cost_per_case: float | None = None
-    escalated: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """What may leave for an endpoint outside, and which kinds of personal data are masked when `may_leave` is "redacted"."""
-
-    may_leave: Leave = "never"
-    redact: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One bounded, repeated piece of language work. `folder` is where the file lies; paths in the file are relative to it."""
-
-    name: str
-    task: str
-    folder: Path
-    schema: Mapping[str, Any]
-    fields: tuple[Field, ...]
-    gold: Path
-    checks: tuple[str, ...]
-    tiers: tuple[SpecialistTier | EndpointTier, ...]
-    promise: Promise
-    limits: Limits
-    boundary: Boundary
-    volume: int | None = None
 
 
 class WorkloadError(RungError):
@@ -136,8 +33,11 @@ class WorkloadError(RungError):
         super().__init__(f"{file}: {count}{lines}\nCorrect the file and run `rung check {file}`.")
 
 
-def load(path: str | Path) -> Workload:
-    """Read a workload: the file, or the folder that holds `workload.yaml`. Raises `WorkloadError` with every mistake."""
+def load(path: str | Path, gold: bool = True) -> Workload:
+    """Read a workload: the file, or the folder that holds `workload.yaml`. Raises `WorkloadError` with every mistake.
+
+    `gold` False is for a frozen release, which carries no gold.
+    """
     file = Path(path)
     file = file / "workload.yaml" if file.is_dir() else file
     raw = _read(file)
@@ -145,12 +45,22 @@ def load(path: str | Path) -> Workload:
     if mistakes:  # what follows trusts the shape
         raise WorkloadError(file, [*mistakes, *_field_mistakes(raw, file.parent)])
     mistakes += _field_mistakes(raw, file.parent)
-    mistakes += _file_mistakes(raw, file.parent)
+    mistakes += _file_mistakes(raw, file.parent, gold)
     endpoints = _endpoints(file.parent / "endpoints.yaml", needed=any(t != "specialist" for t in raw.get("tiers", [])))
     mistakes += _tier_mistakes(raw, endpoints)
     if mistakes:
         raise WorkloadError(file, mistakes)
-    return _typed(raw, file.parent, endpoints)
+    return _typed(raw, file, endpoints)
+
+
+def find_key(endpoint: Endpoint) -> str | None:
+    """The endpoint's API key from the environment. Raises `WorkloadError` if it names one that is not set."""
+    if endpoint.key is None:
+        return None
+    if not os.environ.get(endpoint.key):
+        mistake = (f"{endpoint.name}.key", f"the environment variable {endpoint.key} is not set")
+        raise WorkloadError(Path("endpoints.yaml"), [mistake])
+    return os.environ[endpoint.key]
 
 
 def seconds(text: str) -> float:
@@ -191,7 +101,7 @@ def _read(file: Path) -> Any:
 
 @cache
 def _format(name: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(json.loads(files("rung").joinpath(name).read_text(encoding="utf-8")))
+    return jsonschema_rs.validator_for(json.loads(files("rung.workload").joinpath(name).read_text(encoding="utf-8")))
 
 
 def _against(raw: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -280,8 +190,8 @@ def _labels(schema: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(schema["enum"]) if "enum" in schema else (True, False) if schema.get("type") == "boolean" else ()
 
 
-def _file_mistakes(raw: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
-    if not (folder / raw["gold"]).is_file():
+def _file_mistakes(raw: Mapping[str, Any], folder: Path, gold: bool) -> Iterator[tuple[str, str]]:
+    if gold and not (folder / raw["gold"]).is_file():
         yield "gold", f"the file {raw['gold']} does not exist"
     for position, check in enumerate(raw.get("checks", [])):
         if not (folder / check.split(":")[0]).is_file():
@@ -336,7 +246,7 @@ def _boundary(raw: Mapping[str, Any]) -> Boundary:
     return Boundary() if given == "never" else Boundary(given["may_leave"], tuple(given.get("redact", ())))
 
 
-def _typed(raw: Mapping[str, Any], folder: Path, endpoints: Mapping[str, Endpoint]) -> Workload:
+def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]) -> Workload:
     answer: dict[str, Any] = raw.get("answer") or {
         "type": "object",
         "properties": {"label": {"enum": raw["labels"]}},
@@ -347,10 +257,10 @@ def _typed(raw: Mapping[str, Any], folder: Path, endpoints: Mapping[str, Endpoin
     return Workload(
         name=raw["workload"],
         task=raw["task"].strip(),
-        folder=folder,
+        file=file,
         schema=answer,
         fields=tuple(_field(name, schema) for name, schema in answer["properties"].items()),
-        gold=folder / raw["gold"],
+        gold=file.parent / raw["gold"],
         checks=tuple(raw.get("checks", ())),
         tiers=tuple(_tier(tier, endpoints) for tier in raw.get("tiers", ["specialist"])),
         promise=Promise(raw["promise"]["error"], raw["promise"]["confidence"]),

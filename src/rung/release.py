@@ -1,0 +1,223 @@
+"""A frozen cascade and its evidence: a folder with one content hash, and what answers from it. Knows nothing about training."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from rung.cascade import Cascade, Tier, decide
+from rung.cascade.checks import open_checks, sources
+from rung.cascade.redaction import Redacting
+from rung.cascade.templates import open_templates, template_files
+from rung.core import Case, Decision, Model, RungError
+from rung.ledger import Ledger, Record
+from rung.models.calibration import Calibration
+from rung.models.encoder import Encoder, open_encoder
+from rung.models.endpoint import EndpointModel
+from rung.models.specialist import Specialist, load_specialist, read_calibration
+from rung.workload import EndpointTier, Workload, find_key, load
+
+FORMAT = 1  # raise it when a release of an earlier Rung must be trained again
+
+
+class ReleaseError(RungError):
+    """A release is missing, damaged, or made by another version."""
+
+    code = "release_unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A frozen cascade on disk. `id` is the hash of all its content, `inputs` the hash of what it was made from."""
+
+    id: str
+    folder: Path
+    inputs: str
+    evidence: Mapping[str, Any]
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a release is frozen from: the specialist if there is one, each tier's calibration, the acceptance level."""
+
+    specialist: Specialist | None
+    calibrations: Mapping[str, Calibration]
+    level: float
+
+
+def source_files(workload: Workload) -> dict[str, bytes]:
+    """Every file that says how cases are decided, by its path: the workload file, endpoints, checks, templates."""
+    files = sources(workload)
+    paths = [workload.file, workload.folder / "endpoints.yaml"]
+    paths += [path for field in workload.fields if field.fill == "template" for path in template_files(workload, field)]
+    for path in paths:
+        if path.exists():
+            files[path.relative_to(workload.folder).as_posix()] = path.read_bytes()
+    return files
+
+
+def inputs_of(workload: Workload, encoder: Encoder) -> str:
+    """The hash of everything a release is made from: files, gold, encoder, format."""
+    digest = sha256(f"{FORMAT} {encoder.name}".encode())
+    for name, content in sorted({**source_files(workload), "": workload.gold.read_bytes()}.items()):
+        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def open_tiers(workload: Workload, specialist: Model | None) -> list[tuple[str, Model, float, bool]]:
+    """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order."""
+    copied = {name: schema for name, schema in workload.schema["properties"].items() if name in workload.asked}
+    asked = {**workload.schema, "properties": copied, "required": list(copied)}
+    tiers: list[tuple[str, Model, float, bool]] = []
+    for tier in workload.tiers:
+        if isinstance(tier, EndpointTier):
+            model: Model = EndpointModel(tier, workload.task, asked, find_key(tier.endpoint))
+            if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
+                model = Redacting(model, workload.boundary.redact)
+            tiers.append((tier.name, model, tier.timeout, True))
+        elif specialist is not None:
+            tiers.append((tier.name, specialist, 20.0, False))
+    return tiers
+
+
+def build_cascade(workload: Workload, parts: Parts, release: str) -> Cascade:
+    """The cascade that a release describes, ready for `decide`."""
+    return Cascade(
+        tiers=tuple(
+            Tier(name, model, parts.calibrations[name], timeout, repairs)
+            for name, model, timeout, repairs in open_tiers(workload, parts.specialist)
+        ),
+        level=parts.level,
+        release=release,
+        complete=open_templates(workload),
+        check=open_checks(workload),
+    )
+
+
+def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str, Any], report: str) -> Release:
+    """Write a release into `.rung/releases/<id>` beside the workload. All of it appears at once or not at all."""
+    releases = workload.state / "releases"
+    releases.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=releases, prefix=".draft-"))
+    try:
+        for name, content in source_files(workload).items():
+            target = draft / "workload" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        if parts.specialist is not None:
+            parts.specialist.save(draft)
+        cascade = {"level": parts.level, "calibrations": {name: asdict(c) for name, c in parts.calibrations.items()}}
+        _write(draft / "cascade.json", cascade)
+        _write(draft / "evidence.json", evidence)
+        (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
+        manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
+        _write(draft / "manifest.json", manifest)
+        folder = releases / _identity(manifest)
+        if folder.exists():
+            shutil.rmtree(draft)
+        else:
+            os.replace(draft, folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return load_release(folder)
+
+
+def load_release(folder: Path) -> Release:
+    """Read a release and verify every file against its manifest, and the manifest against the folder's name."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ReleaseError(f"{folder}: has format {manifest['format']}, this Rung reads {FORMAT}. Run `rung train` again.")
+        changed = sorted({name for name, _ in set(manifest["files"].items()) ^ set(_digests(folder).items())})
+        if changed or _identity(manifest) != folder.name:
+            what = ", ".join(changed) or "manifest.json"
+            raise ReleaseError(f"{folder}: {what} changed after the release was frozen. Run `rung train` again.")
+        evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+        report = (folder / "report.txt").read_text(encoding="utf-8").rstrip("\n")
+        return Release(folder.name, folder, manifest["inputs"], evidence, report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReleaseError(f"{folder}: is not a release ({error}). Run `rung train`.") from error
+
+
+def find_release(workload: Workload, inputs: str) -> Release | None:
+    """The newest intact release made from exactly these inputs."""
+    folders = (workload.state / "releases").glob("[0-9a-f]*/manifest.json")
+    for manifest in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            if json.loads(manifest.read_text(encoding="utf-8")).get("inputs") == inputs:
+                return load_release(manifest.parent)
+        except (ValueError, ReleaseError):
+            continue  # a damaged release is not reused; what is missing is trained again
+    return None
+
+
+def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]:
+    """The frozen workload and its cascade: from the release's own files, not from those beside the workload today."""
+    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
+    workload = load(release.folder / "workload" / manifest["file"], gold=False)
+    raw = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
+    has_specialist = (release.folder / "specialist.json").exists()
+    parts = Parts(
+        load_specialist(release.folder, encoder, workload.fields) if has_specialist else None,
+        {name: read_calibration(calibration) for name, calibration in raw["calibrations"].items()},
+        float(raw["level"]),
+    )
+    return workload, build_cascade(workload, parts, release.id)
+
+
+class Live:
+    """A release that answers: every decision is durable in the ledger before it is returned."""
+
+    def __init__(self, workload: Workload, cascade: Cascade, ledger: Ledger) -> None:
+        """Answer for a workload; the ledger stays the caller's to close."""
+        self.workload = workload
+        self.release = cascade.release
+        self.since = datetime.now(UTC)
+        self.ledger = ledger
+        self._cascade = cascade
+
+    async def decide(self, case: Case) -> Decision:
+        """Decide and record. Raises `LedgerError` when the decision cannot be made durable: then there is no answer."""
+        decision = await decide(case, self._cascade)
+        await self.ledger.record(Record(self.workload.name, case, decision, datetime.now(UTC)))
+        return decision
+
+    async def close(self) -> None:
+        """Close the tiers' models."""
+        await close_models(self._cascade)
+
+
+async def close_models(cascade: Cascade) -> None:
+    """Release what the tiers' models hold."""
+    for tier in cascade.tiers:
+        await tier.model.close()
+
+
+def open_live(release: Release, ledger: Ledger, encoder: Encoder | None = None) -> Live:
+    """Put a release to work."""
+    workload, cascade = open_release(release, encoder or open_encoder())
+    return Live(workload, cascade, ledger)
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    kept = [path for path in files if "__pycache__" not in path.parts]
+    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def _identity(manifest: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(cast("dict[str, Any]", manifest), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,126 @@
+"""Turns models and training cases into each tier's calibration, and into the rehearsal that orders the acceptance levels.
+
+A specialist must not vouch for cases it was trained on: its rehearsed answers, made without them, stand in for it. An
+endpoint is asked once: its answers are kept by content, so that an interrupted run resumes and a repeated one costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from hashlib import sha256
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from rung.cascade import Cascade
+from rung.cascade.promise import Judged
+from rung.core import Answer, Case, Model, Problem, RungError
+from rung.evaluation import Agreed, Tick, climb, judge, right
+from rung.models.calibration import Calibration
+from rung.training.fitting import fit_calibration
+
+SAMPLE = 400  # training cases an endpoint is asked about: enough for a calibration of seven signals, cheap enough to pay for
+FEWEST_ANSWERED = 0.5  # share of the sample an endpoint must answer to be worth calibrating
+
+
+class EndpointSilent(RungError):
+    """An endpoint answered too few of the cases it was asked to be calibrated on."""
+
+    code = "endpoint_silent"
+    exit_status = 1
+
+
+class Rehearsed:
+    """A model that repeats given answers, by the case's id."""
+
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        """Repeat these."""
+        self._answers = answers
+
+    async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
+        """The answer that was given to this case."""
+        return self._answers[case.id]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Remembered:
+    """A model whose answers are kept in a file of JSON lines, by the hash of the case and the objections."""
+
+    def __init__(self, model: Model, file: Path) -> None:
+        """Keep the model's answers in `file`; a last line cut short by an interruption is asked for again."""
+        self._model = model
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._answers = dict(_read(file))
+        self._file = file.open("a", encoding="utf-8")
+
+    async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
+        """The kept answer, or the model's, kept from now on. Failures are not kept."""
+        asked = json.dumps([case.text, dict(case.context), [asdict(problem) for problem in objections]], sort_keys=True)
+        key = sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+        if key not in self._answers:
+            self._answers[key] = await self._model.answer(case, objections)
+            self._file.write("\n" + json.dumps({"key": key, **asdict(self._answers[key])}))
+            self._file.flush()
+        return self._answers[key]
+
+    async def close(self) -> None:
+        """Close the file and the model."""
+        self._file.close()
+        await self._model.close()
+
+
+def _read(file: Path) -> Mapping[str, Answer]:
+    answers: dict[str, Answer] = {}
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                raw: dict[str, Any] = json.loads(line)
+                answers[raw.pop("key")] = Answer(**raw)
+            except (ValueError, TypeError, KeyError):
+                continue  # cut short by an interruption, or empty
+    return answers
+
+
+async def rehearse(
+    bare: Cascade, cases: Sequence[Agreed], answers: Mapping[str, Answer], tick: Tick | None = None
+) -> tuple[Mapping[str, Calibration], Judged]:
+    """Calibrate every tier of a cascade in turn on training cases, and judge the calibrated whole on them.
+
+    `answers` are a specialist's rehearsed answers by case id; where there are any, the first tier repeats them. Endpoints are
+    asked about the first `SAMPLE` cases.
+    """
+    calibrations: dict[str, Calibration] = {}
+    cascade = replace(bare, tiers=(), level=inf)
+    part: Sequence[Agreed] = ()
+    for position, tier in enumerate(bare.tiers):
+        recalled = position == 0 and bool(answers)
+        part = cases if recalled else cases[:SAMPLE]
+        model: Model = Rehearsed(answers) if recalled else tier.model
+        draft = replace(cascade, tiers=(*cascade.tiers, replace(tier, model=model, confidence=_undecided)))
+        climbed = await climb(draft, [case.case for case in part], tick)
+        signals: list[Mapping[str, float]] = []
+        correct: list[bool] = []
+        for decision, case in zip(climbed, part, strict=True):
+            answer = decision.attempts[-1].answer
+            if answer is not None:
+                signals.append(answer.signals)
+                correct.append(right(answer.fields, case.expected))
+        if len(signals) < FEWEST_ANSWERED * len(part):
+            failure = next(decision.attempts[-1] for decision in climbed if decision.attempts[-1].answer is None)
+            raise EndpointSilent(
+                f"{tier.name} answered {len(signals)} of the {len(part)} training cases it was asked. The first failure: "
+                f"{failure.problems[0].message}. Correct endpoints.yaml or start the server, then run `rung train` again: what "
+                "was answered is kept."
+            )
+        calibrations[tier.name] = fit_calibration(signals, correct)
+        calibrated = replace(tier, model=model, confidence=calibrations[tier.name])
+        cascade = replace(cascade, tiers=(*cascade.tiers, calibrated))
+    return calibrations, judge(cascade, await climb(cascade, [case.case for case in part]), part)
+
+
+def _undecided(signals: Mapping[str, float]) -> float:
+    return 0.0

@@ -1,0 +1,173 @@
+"""Turns a workload into a frozen release, or into the reason why there is none. Each stage is a plain function.
+
+What costs time or money is kept by content under `.rung/cache`: the embeddings of gold and the answers of endpoints. An
+interrupted run therefore goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from hashlib import sha256
+from math import inf
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rung.cascade import Cascade, Tier
+from rung.cascade.checks import open_checks
+from rung.cascade.promise import Threshold, derive, levels
+from rung.cascade.templates import open_templates
+from rung.core import Model
+from rung.evaluation import Agreed, Evidence, climb, describe, evaluate, gate, judge
+from rung.gold import Example, Gold, Shares, Split, read_gold, split
+from rung.models.encoder import Encoder, open_encoder
+from rung.models.specialist import Specialist
+from rung.release import Parts, Release, close_models, find_release, freeze, inputs_of, open_release, open_tiers
+from rung.training.embeddings import embed_gold
+from rung.training.heads import Trained, train_heads
+from rung.workflows.rehearsal import Remembered, rehearse
+from rung.workload import EndpointTier, SpecialistTier, Workload
+
+MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
+
+
+class Progress(Protocol):
+    """Where a stage reports how far it is: `with progress("embedding", 2000) as advance: advance(1)`."""
+
+    def __call__(self, stage: str, total: int | None = None, /) -> AbstractContextManager[Callable[[int], None]]:
+        """Open a stage of `total` steps, or of unknown length."""
+        ...
+
+
+def silent(stage: str, total: int | None = None, /) -> AbstractContextManager[Callable[[int], None]]:
+    """Progress that nobody watches."""
+    return nullcontext(lambda steps: None)
+
+
+def train(workload: Workload, progress: Progress = silent, encoder: Encoder | None = None) -> Release:
+    """A release made from the workload's files and gold as they are now; an intact one made from the same is reused.
+
+    Raises `GoldError`, `PromiseError` when calibration cannot support the promise, and `GateError` when the test split
+    contradicts it or a limit does not hold.
+    """
+    encoder = encoder or open_encoder()
+    inputs = inputs_of(workload, encoder)
+    found = find_release(workload, inputs)
+    if found is not None:
+        return found
+    return asyncio.run(_train(workload, progress, encoder, inputs))
+
+
+async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str) -> Release:
+    gold = read_gold(workload)
+    with progress("splitting the gold"):
+        parts = split(gold, _shares(gold))
+    trained = _specialist(workload, gold, parts, encoder, progress)
+    bare = _bare(workload, trained.specialist if trained else None)
+    try:
+        training = _agreed(gold, parts.train)
+        answers = dict(zip((each.case.id for each in training), trained.rehearsal, strict=True)) if trained else {}
+        with progress("calibrating the tiers") as advance:
+            calibrations, rehearsal = await rehearse(bare, training, answers, advance)
+        cascade = replace(bare, tiers=tuple(replace(tier, confidence=calibrations[tier.name]) for tier in bare.tiers))
+        calibrating = _agreed(gold, parts.calibration)
+        with progress("deriving the threshold", len(calibrating)) as advance:
+            calibration = judge(cascade, await climb(cascade, [each.case for each in calibrating], advance), calibrating)
+        promise = workload.promise
+        threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise))
+        cascade = replace(cascade, level=threshold.level)
+        held_out = _agreed(gold, parts.test)
+        with progress("evaluating what will be served", len(held_out)) as advance:
+            evidence = await evaluate(cascade, held_out, promise, threshold, advance)
+    finally:
+        await close_models(bare)
+    gate(evidence, workload.limits)
+    frozen = Parts(trained.specialist if trained else None, calibrations, threshold.level)
+    document = {**evidence.document(), "gold": _gold_document(gold, parts)}
+    return freeze(workload, frozen, inputs, document, describe(evidence, workload.name, workload.volume))
+
+
+def evaluate_release(workload: Workload, release: Release, progress: Progress = silent) -> Evidence:
+    """Judge a release's own files again, on the test split of the gold as it is now, and put it through the gate."""
+    return asyncio.run(_evaluate_release(workload, release, progress))
+
+
+async def _evaluate_release(workload: Workload, release: Release, progress: Progress) -> Evidence:
+    frozen, cascade = open_release(release, open_encoder())
+    gold = read_gold(workload)
+    held_out = _agreed(gold, split(gold, _shares(gold)).test)
+    try:
+        with progress("evaluating what is served", len(held_out)) as advance:
+            threshold = Threshold(**release.evidence["threshold"])
+            evidence = await evaluate(cascade, held_out, frozen.promise, threshold, advance)
+    finally:
+        await close_models(cascade)
+    gate(evidence, frozen.limits)
+    return evidence
+
+
+def _shares(gold: Gold) -> Shares:
+    usual = Shares()
+    spare = max(usual.train - MOST_ANCHORS / max(len(gold.examples), 1), 0.0)
+    return Shares(usual.train - spare, usual.calibration + spare, usual.test)
+
+
+def _specialist(workload: Workload, gold: Gold, parts: Split, encoder: Encoder, progress: Progress) -> Trained | None:
+    if not isinstance(workload.tiers[0], SpecialistTier):
+        return None
+    examples = _examples(gold, parts.train)
+    texts = [example.case.text for example in examples]
+    with progress("embedding the gold", len(texts)) as advance:
+        embeddings = embed_gold(encoder, texts, workload.state / "cache", _steps(advance))
+    with progress("training the heads"):
+        return train_heads(texts, [example.expected for example in examples], embeddings, encoder, workload.fields)
+
+
+def _steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Turn "so many done" into "so many more"."""
+    done = 0
+
+    def report(so_far: int) -> None:
+        nonlocal done
+        advance(so_far - done)
+        done = so_far
+
+    return report
+
+
+def _bare(workload: Workload, specialist: Specialist | None) -> Cascade:
+    """The cascade before calibration: nothing is trusted, and endpoints' answers are remembered."""
+    tiers: list[Tier] = []
+    for name, model, timeout, repairs in open_tiers(workload, specialist):
+        tiers.append(Tier(name, _remembered(workload, name, model), _unjudged, timeout, repairs))
+    return Cascade(tuple(tiers), inf, "draft", open_templates(workload), open_checks(workload))
+
+
+def _remembered(workload: Workload, name: str, model: Model) -> Model:
+    tier = next(tier for tier in workload.tiers if tier.name == name)
+    if not isinstance(tier, EndpointTier):
+        return model
+    asked = repr((tier.endpoint.url, tier.model, workload.task, workload.schema, workload.boundary))
+    return Remembered(model, workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl")
+
+
+def _unjudged(signals: Mapping[str, float]) -> float:
+    return 0.0
+
+
+def _agreed(gold: Gold, indices: NDArray[np.int64]) -> list[Agreed]:
+    return [Agreed(example.case, example.expected) for example in _examples(gold, indices)]
+
+
+def _examples(gold: Gold, indices: NDArray[np.int64]) -> list[Example]:
+    positions: list[int] = indices.tolist()
+    return [gold.examples[position] for position in positions]
+
+
+def _gold_document(gold: Gold, parts: Split) -> dict[str, object]:
+    counts = {"train": len(parts.train), "calibration": len(parts.calibration), "test": len(parts.test)}
+    return {"digest": gold.digest, "cases": len(gold.examples), **counts}

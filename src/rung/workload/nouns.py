@@ -1,0 +1,127 @@
+"""What a workload is made of: frozen, typed, free of files and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+SizeTier = Literal["tiny", "core", "upper", "frontier"]
+Leave = Literal["never", "redacted", "anything"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an endpoint costs, in US dollars: per million tokens, or per hour of the machine it occupies."""
+
+    input: float = 0.0
+    output: float = 0.0
+    hour: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An OpenAI-compatible server: `url` up to and including `/v1`; `key` names the environment variable that holds its key.
+
+    `size`: tiny < 1B, core 1-10B, upper 10-30B parameters, frontier. `boundary`: "inside" the user's walls or "outside".
+    """
+
+    name: str
+    url: str
+    size: SizeTier
+    weights: Literal["open", "closed"]
+    boundary: Literal["inside", "outside"]
+    price: Price
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialistTier:
+    """The embedded encoder with heads."""
+
+    name: str = "specialist"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointTier:
+    """A model behind an endpoint. `timeout` is the whole time a case may take there, retries included, in seconds."""
+
+    name: str
+    endpoint: Endpoint
+    model: str
+    timeout: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One property of the answer and how it is filled.
+
+    `label`: one of `labels` (JSON values). `copy`: the first match of one of the RE2 patterns `find` in the text, normalised
+    by the schema's type, else null. `template`: the text of `template`, with other fields filled in.
+    """
+
+    name: str
+    fill: Literal["label", "copy", "template"]
+    schema: Mapping[str, Any]
+    labels: tuple[Any, ...] = ()
+    find: tuple[str, ...] = ()
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Of the cases answered without a person at most `error` are wrong, with probability `confidence`."""
+
+    error: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What must hold besides the promise: seconds at the 99th percentile, US dollars per case, share leaving the first tier."""
+
+    p99: float | None = None
+    cost_per_case: float | None = None
+    escalated: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """What may leave for an endpoint outside, and which kinds of personal data are masked when `may_leave` is "redacted"."""
+
+    may_leave: Leave = "never"
+    redact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One bounded, repeated piece of language work. Paths in its file are relative to the file's folder."""
+
+    name: str
+    task: str
+    file: Path
+    schema: Mapping[str, Any]
+    fields: tuple[Field, ...]
+    gold: Path
+    checks: tuple[str, ...]
+    tiers: tuple[SpecialistTier | EndpointTier, ...]
+    promise: Promise
+    limits: Limits
+    boundary: Boundary
+    volume: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the workload file lies."""
+        return self.file.parent
+
+    @property
+    def state(self) -> Path:
+        """Where Rung keeps what it makes for this workload: releases, caches, the embedded ledger."""
+        return self.folder / ".rung"
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The fields a model fills; the others follow from them."""
+        return tuple(field.name for field in self.fields if field.fill != "template")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import rung.gateway
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem, RungError
@@ -73,7 +72,7 @@ def decide(case: Case) -> Decision:
     problems = (Problem("schema", "order is missing"),) if hard else ()
     attempt = Attempt("specialist", answer, problems, 0.25 if hard else 0.99, 0.001, trusted=not hard)
     return Decision(
-        id=uuid4().hex,
+        id=case.id,
         outcome=Outcome.REVIEW if hard else Outcome.ACCEPTED,
         answer=None if hard else answer.fields,
         confidence=attempt.confidence,

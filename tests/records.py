@@ -31,7 +31,7 @@ def record(
     ledger: Ledger, *decisions: Decision, workload: str = "support", at: datetime = NOON, text: str = "hello"
 ) -> list[Record]:
     """Record the decisions at the same time; each is a second later than the one before."""
-    records = [Record(workload, Case(text), each, at + timedelta(seconds=n)) for n, each in enumerate(decisions)]
+    records = [Record(workload, Case(text, id=each.id), each, at + timedelta(seconds=n)) for n, each in enumerate(decisions)]
 
     async def all_at_once() -> None:
         await asyncio.gather(*map(ledger.record, records))

@@ -22,7 +22,7 @@ from rung.ledger import KeyRefused, Ledger, LedgerError, Record, RecordRefused, 
 
 def test_a_record_is_found_as_it_was_written(ledger: Ledger) -> None:
     case = Case("Where is my money?\n", {"channel": "chat", "turns": [1, 2]}, "key:web")
-    written = Record("support", case, accepted(), NOON + timedelta(microseconds=123_457))
+    written = Record("support", case, accepted(id=case.id), NOON + timedelta(microseconds=123_457))
     asyncio.run(ledger.record(written))
     assert ledger.find(written.decision.id) == written
     assert ledger.find("never-recorded") is None
@@ -40,7 +40,7 @@ json_values = st.recursive(
 def test_any_text_and_any_answer_survive_exactly(ledger: Ledger, words: str, fields: dict[str, object]) -> None:
     attempt = Attempt("specialist", Answer(fields), (Problem("check", words),))
     decision = accepted(answer=fields, tier=words, attempts=(attempt,))
-    written = Record("support", Case(words, fields, words), decision, NOON)
+    written = Record("support", Case(words, fields, words, decision.id), decision, NOON)
     asyncio.run(ledger.record(written))
     assert ledger.find(decision.id) == written
     assert ledger.list("support", limit=1) == [written]
@@ -62,13 +62,18 @@ def test_a_refused_record_takes_no_other_with_it(ledger: Ledger) -> None:
     async def all_at_once() -> list[object]:
         decisions = [*fresh[:5], taken.decision, accepted(confidence=math.nan), *fresh[5:]]
         return await asyncio.gather(
-            *(ledger.record(Record("support", Case("x"), d, NOON)) for d in decisions), return_exceptions=True
+            *(ledger.record(Record("support", Case("x", id=d.id), d, NOON)) for d in decisions), return_exceptions=True
         )
 
     outcomes = asyncio.run(all_at_once())
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [RecordRefused, RecordRefused]
     assert all(ledger.find(each.id) for each in fresh)
     assert ledger.find(taken.decision.id) == taken
+
+
+def test_a_case_with_another_id_than_its_decision_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(RecordRefused, match="its case is elsewhere"):
+        asyncio.run(ledger.record(Record("support", Case("x", id="elsewhere"), accepted(), NOON)))
 
 
 def test_the_list_is_newest_first_and_pages_without_gaps(ledger: Ledger) -> None:
@@ -106,6 +111,17 @@ def test_the_latest_verdict_counts_and_ends_the_waiting(ledger: Ledger) -> None:
     assert ledger.verdict(first.decision.id) == Verdict(first.decision.id, {"intent": "refund"}, "bob", "ann misread\0it")
     assert ids(ledger.waiting("support", 10)) == [second.decision.id]
     assert ledger.count_waiting("support") == 1
+
+
+def test_what_is_settled_comes_with_the_latest_verdict_oldest_first(ledger: Ledger) -> None:
+    first, second, _ = record(ledger, accepted(), for_review(), for_review())
+    (foreign,) = record(ledger, accepted(), workload="other")
+    for decision, intent in ((second, "fee"), (first, "fee"), (second, "refund"), (foreign, "fee")):
+        ledger.settle(Verdict(decision.decision.id, {"intent": intent}, "ann"), NOON)
+    assert ledger.settled("support") == [
+        (first, Verdict(first.decision.id, {"intent": "fee"}, "ann")),
+        (second, Verdict(second.decision.id, {"intent": "refund"}, "ann")),
+    ]
 
 
 def test_a_verdict_on_an_unknown_decision_is_refused(ledger: Ledger) -> None:

@@ -48,7 +48,7 @@ def test_a_locked_database_fails_soon_and_heals_by_itself(ledger: Ledger, ledger
 def test_nobody_waits_longer_than_five_seconds_however_many_wait(ledger_url: str) -> None:
     async def many() -> tuple[float, list[object]]:
         ledger = open_ledger(ledger_url)
-        records = [Record("support", Case("x"), accepted(), NOON) for _ in range(400)]
+        records = [Record("support", Case("x", id=each.id), each, NOON) for each in (accepted() for _ in range(400))]
         with locked(ledger_url):
             began = time.monotonic()
             outcomes = await asyncio.gather(*map(ledger.record, records), return_exceptions=True)
@@ -121,7 +121,7 @@ from rung.ledger import LedgerError, open_ledger
 async def caller(ledger):
     while True:
         decision = accepted(id=uuid.uuid4().hex)
-        await ledger.record(Record("support", Case("hello"), decision, NOON))
+        await ledger.record(Record("support", Case("hello", id=decision.id), decision, NOON))
         print(decision.id, flush=True)
 async def main():
     ledger = open_ledger(sys.argv[1])

@@ -75,6 +75,11 @@ class Ledger:
         with self._transaction() as connection:
             return queries.verdict(connection, decision_id)
 
+    def settled(self, workload: str) -> Sequence[tuple[Record, Verdict]]:
+        """Records with a verdict, each with its latest, oldest record first."""
+        with self._transaction() as connection:
+            return queries.settled(connection, workload)
+
     def waiting(self, workload: str, limit: int = 50) -> Sequence[Record]:
         """Records under review without a verdict, oldest first."""
         with self._transaction() as connection:

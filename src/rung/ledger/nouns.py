@@ -16,7 +16,7 @@ class LedgerError(RungError):
 
 
 class RecordRefused(LedgerError):
-    """This record can never be kept: its id is taken, or it holds what JSON or the database cannot hold."""
+    """This record can never be kept: its id is taken or not its case's, or it holds what JSON or the database cannot."""
 
     code = "record_refused"
 
@@ -35,7 +35,10 @@ class KeyRefused(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One case, the decision on it, the workload they belong to, and when it was decided (timezone-aware)."""
+    """One case, the decision on it, the workload they belong to, and when it was decided (timezone-aware).
+
+    The case and the decision have the same id, or the ledger refuses the record.
+    """
 
     workload: str
     case: Case

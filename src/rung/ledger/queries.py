@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, exists, func, literal, select, tuple_
 
 from rung.core import Outcome, Verdict
 from rung.ledger.nouns import Record, Summary, TierSummary, UnknownDecision
@@ -75,6 +75,15 @@ def verdict(connection: Connection, decision_id: str) -> Verdict | None:
     return None if body is None else decode(body, Verdict)
 
 
+def settled(connection: Connection, workload: str) -> list[tuple[Record, Verdict]]:
+    """The decisions with a verdict, each with its latest, oldest decision first."""
+    latest = _latest()
+    judged = decisions.join(latest, latest.c.decision == decisions.c.seq).join(verdicts, verdicts.c.seq == latest.c.seq)
+    query = select(decisions.c.body, verdicts.c.body).select_from(judged).where(*_of(workload, None))
+    found = connection.execute(query.order_by(decisions.c.at, decisions.c.seq))
+    return [(decode(body, Record), decode(judgement, Verdict)) for body, judgement in found]
+
+
 def summarise(connection: Connection, workload: str, since: datetime | None) -> Summary:
     """The workload in numbers: one grouped pass over the decisions, one ranking of the latest seconds."""
     tiers: defaultdict[str, TierSummary] = defaultdict(TierSummary)
@@ -94,7 +103,7 @@ def summarise(connection: Connection, workload: str, since: datetime | None) -> 
 
 
 def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
-    latest = select(verdicts.c.decision, func.max(verdicts.c.seq).label("seq")).group_by(verdicts.c.decision).subquery()
+    latest = _latest()
     valid = decisions.outerjoin(latest, latest.c.decision == decisions.c.seq).outerjoin(verdicts, verdicts.c.seq == latest.c.seq)
     return (
         select(
@@ -109,6 +118,11 @@ def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
         .where(*_of(workload, since))
         .group_by(decisions.c.tier, decisions.c.outcome)
     )
+
+
+def _latest() -> Subquery:
+    """The number of the verdict that counts, for each decision that has one."""
+    return select(verdicts.c.decision, func.max(verdicts.c.seq).label("seq")).group_by(verdicts.c.decision).subquery()
 
 
 def _quantiles(connection: Connection, workload: str, since: datetime | None, count: int) -> tuple[float | None, float | None]:

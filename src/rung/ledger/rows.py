@@ -20,6 +20,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def row(record: Record) -> Row:
     """The record as a row of `decisions`."""
     decision = record.decision
+    if record.case.id != decision.id:
+        raise RecordRefused(f"Decision {decision.id} is not recorded: its case is {record.case.id}. Next: give both the same id.")
     if not (math.isfinite(decision.confidence) and math.isfinite(decision.cost) and math.isfinite(decision.seconds)):
         raise RecordRefused(
             f"Decision {decision.id}: confidence, cost and seconds must be numbers. Next: correct the tier's model."

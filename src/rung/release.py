@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,6 +27,7 @@ from rung.models.specialist import Specialist, load_specialist, read_calibration
 from rung.workload import EndpointTier, Workload, find_key, load
 
 FORMAT = 1  # raise it when a release of an earlier Rung must be trained again
+OWN_KEYWORDS = frozenset({"fill", "find", "template"})  # what a field's schema says to Rung and to nobody else
 
 
 class ReleaseError(RungError):
@@ -73,14 +75,24 @@ def inputs_of(workload: Workload, encoder: Encoder) -> str:
     return digest.hexdigest()
 
 
+def asked_schema(workload: Workload) -> dict[str, Any]:
+    """The answer's JSON Schema as an endpoint is shown it: without template fields and without Rung's own keywords."""
+    properties = {
+        field.name: {key: value for key, value in field.schema.items() if key not in OWN_KEYWORDS}
+        for field in workload.fields
+        if field.name in workload.asked
+    }
+    return {**workload.schema, "properties": properties, "required": list(properties)}
+
+
 def open_tiers(workload: Workload, specialist: Model | None) -> list[tuple[str, Model, float, bool]]:
     """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order."""
-    copied = {name: schema for name, schema in workload.schema["properties"].items() if name in workload.asked}
-    asked = {**workload.schema, "properties": copied, "required": list(copied)}
+    asked = asked_schema(workload)
     tiers: list[tuple[str, Model, float, bool]] = []
     for tier in workload.tiers:
         if isinstance(tier, EndpointTier):
-            model: Model = EndpointModel(tier, workload.task, asked, find_key(tier.endpoint))
+            key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
+            model: Model = EndpointModel(tier, workload.task, asked, key)
             if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
                 model = Redacting(model, workload.boundary.redact)
             tiers.append((tier.name, model, tier.timeout, True))
@@ -122,13 +134,12 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
         manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
         _write(draft / "manifest.json", manifest)
         folder = releases / _identity(manifest)
-        if folder.exists():
-            shutil.rmtree(draft)
-        else:
-            os.replace(draft, folder)
-    except BaseException:
+        with suppress(ReleaseError):
+            return load_release(folder)  # the same content is the same release
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
+        os.replace(draft, folder)
+    finally:
         shutil.rmtree(draft, ignore_errors=True)
-        raise
     return load_release(folder)
 
 
@@ -156,7 +167,7 @@ def find_release(workload: Workload, inputs: str) -> Release | None:
         try:
             if json.loads(manifest.read_text(encoding="utf-8")).get("inputs") == inputs:
                 return load_release(manifest.parent)
-        except (ValueError, ReleaseError):
+        except (OSError, ValueError, AttributeError, ReleaseError):
             continue  # a damaged release is not reused; what is missing is trained again
     return None
 

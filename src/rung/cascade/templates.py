@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from rung.core import Fields
 from rung.workload import Field, Workload
-
-_PLACE = re.compile(r"\{(\w+)\}")
+from rung.workload.places import expand, fill
 
 
 def open_templates(workload: Workload) -> Callable[[Fields], Fields]:
@@ -21,8 +19,8 @@ def open_templates(workload: Workload) -> Callable[[Fields], Fields]:
     texts = {path: path.read_text(encoding="utf-8").strip() for field in fields for path in template_files(workload, field)}
 
     def complete(answer: Fields) -> Fields:
-        written = {field.name: texts.get(workload.folder / _fill(field.template, answer)) for field in fields}
-        filled = {name: None if text is None else _fill(text, answer) for name, text in written.items()}
+        written = {field.name: texts.get(workload.folder / fill(field.template, answer)) for field in fields}
+        filled = {name: None if text is None else fill(text, answer) for name, text in written.items()}
         return {**answer, **filled}
 
     return complete
@@ -30,12 +28,5 @@ def open_templates(workload: Workload) -> Callable[[Fields], Fields]:
 
 def template_files(workload: Workload, field: Field) -> list[Path]:
     """Every file a template field may use: one per label where its path names a label field."""
-    names: list[str] = [field.template]
-    for other in workload.fields:
-        if f"{{{other.name}}}" in field.template:
-            names = [name.replace(f"{{{other.name}}}", str(label)) for name in names for label in other.labels]
-    return [workload.folder / name for name in names]
-
-
-def _fill(text: str, answer: Fields) -> str:
-    return _PLACE.sub(lambda place: "" if (value := answer.get(place[1])) is None else str(value), text)
+    labels = {other.name: other.labels for other in workload.fields}
+    return [workload.folder / name for name in expand(field.template, labels)]

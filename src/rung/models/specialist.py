@@ -26,7 +26,7 @@ from rung.batching import Batcher
 from rung.core import Answer, Case, Problem, RungError
 from rung.models.calibration import Calibration, logit
 from rung.models.copying import Found, open_copier
-from rung.models.encoder import Encoder
+from rung.models.encoder import WIDTH, Encoder
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.workload import Field
 
@@ -233,9 +233,22 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
         machine = Machine(Kernel(**heads["kernel"]), tensors["anchors"], tensors["dual"], rows, padded)
         labels = [_label_head(head) for head in heads["labels"]]
         copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
+        _fit_together(machine, labels, copies, fields)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
         raise ArtefactError(f"{folder}: the specialist cannot be read ({error}). Train again with `rung train`.") from error
     return Specialist(encoder, machine, labels, copies, fields)
+
+
+def _fit_together(machine: Machine, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]) -> None:
+    """Raise ValueError unless the files speak of one machine and of these fields."""
+    columns = sum(len(head.labels) for head in labels)
+    anchors, width = machine.anchors.shape
+    if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape[1] != columns:
+        raise ValueError("the weights do not fit each other")
+    trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
+    wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]
+    if trained != wanted or any(len(head.prior) != len(head.labels) for head in labels):
+        raise ValueError("the heads are not those of the workload's fields")
 
 
 def _label_head(raw: Mapping[str, Any]) -> LabelHead:

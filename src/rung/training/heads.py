@@ -122,9 +122,9 @@ def _targets(expected: Sequence[Fields], fields: Sequence[Field]) -> tuple[Array
     return np.concatenate(blocks, axis=1), columns
 
 
-def _key(label: object) -> tuple[str, object]:
+def _key(label: object) -> tuple[bool, object]:
     """True and 1 are equal in Python and two different labels in JSON."""
-    return type(label).__name__, label
+    return isinstance(label, bool), label
 
 
 def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[slice], folds: NDArray[np.int64]) -> Kernel:

@@ -76,7 +76,7 @@ class Remembered:
 def _read(file: Path) -> Mapping[str, Answer]:
     answers: dict[str, Answer] = {}
     if file.exists():
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 raw: dict[str, Any] = json.loads(line)
                 answers[raw.pop("key")] = Answer(**raw)

@@ -1,27 +1,35 @@
-"""Turns the workload file and `endpoints.yaml` into one typed object, and reports every mistake at once, with its path."""
+"""Turns the workload file and `endpoints.yaml` into one typed object, or into every mistake in them at once."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import jsonschema_rs
-import re2
 import yaml
 
 from rung.core import RungError
+from rung.workload.mistakes import (
+    Draft,
+    Mistake,
+    answer_mistakes,
+    examine,
+    file_mistakes,
+    fill_of,
+    labels_of,
+    tier_mistakes,
+    tier_name,
+)
 from rung.workload.nouns import Boundary, Endpoint, EndpointTier, Field, Limits, Price, Promise, SpecialistTier, Workload
+from rung.workload.patterns import patterns_of
 
-EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"  # what `format: email` finds
+ENDPOINTS = "endpoints.yaml"
 
 
 class WorkloadError(RungError):
-    """The workload file or one beside it is wrong. `mistakes` holds (file and path, what is wrong) for every mistake found."""
+    """The workload file or one beside it is wrong. `mistakes` holds (path, what is wrong) for every mistake found."""
 
     code = "workload_invalid"
 
@@ -30,7 +38,7 @@ class WorkloadError(RungError):
         self.mistakes = mistakes
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         lines = "".join(f"\n  {path}: {message}" for path, message in mistakes)
-        super().__init__(f"{file}: {count}{lines}\nCorrect the file and run `rung check {file}`.")
+        super().__init__(f"{file}: {count}{lines}\nCorrect this and run the command again.")
 
 
 def load(path: str | Path, gold: bool = True) -> Workload:
@@ -40,26 +48,23 @@ def load(path: str | Path, gold: bool = True) -> Workload:
     """
     file = Path(path)
     file = file / "workload.yaml" if file.is_dir() else file
-    raw = _read(file)
-    mistakes = [*_against(raw, "workload.schema.json")]
-    if mistakes:  # what follows trusts the shape
-        raise WorkloadError(file, [*mistakes, *_field_mistakes(raw, file.parent)])
-    mistakes += _field_mistakes(raw, file.parent)
-    mistakes += _file_mistakes(raw, file.parent, gold)
-    endpoints = _endpoints(file.parent / "endpoints.yaml", needed=any(t != "specialist" for t in raw.get("tiers", [])))
-    mistakes += _tier_mistakes(raw, endpoints)
-    if mistakes:
-        raise WorkloadError(file, mistakes)
-    return _typed(raw, file, endpoints)
+    draft, mistakes = examine(_read(file), "workload.schema.json")
+    declared, theirs = _declared(draft, file.parent / ENDPOINTS)
+    mistakes += answer_mistakes(draft, file.parent)
+    mistakes += file_mistakes(draft, file.parent, gold)
+    mistakes += tier_mistakes(draft, declared)
+    if mistakes or theirs:
+        raise WorkloadError(file, _named(mistakes) + [(f"{ENDPOINTS}: {path}", message) for path, message in theirs])
+    return _typed(draft.raw, file, {} if declared is None else _endpoints(declared.raw))
 
 
-def find_key(endpoint: Endpoint) -> str | None:
-    """The endpoint's API key from the environment. Raises `WorkloadError` if it names one that is not set."""
+def find_key(endpoint: Endpoint, file: Path) -> str | None:
+    """The endpoint's API key from the environment. Raises `WorkloadError` if `file`, which declares it, names one not set."""
     if endpoint.key is None:
         return None
     if not os.environ.get(endpoint.key):
-        mistake = (f"{endpoint.name}.key", f"the environment variable {endpoint.key} is not set")
-        raise WorkloadError(Path("endpoints.yaml"), [mistake])
+        mistake = (f"{endpoint.name}.key", f"the environment variable {endpoint.key} is not set: give it the API key")
+        raise WorkloadError(file, [mistake])
     return os.environ[endpoint.key]
 
 
@@ -74,137 +79,46 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands here twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    """The value where it is a mapping, else an empty one: a wrong shape is reported by the format's schema, once."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
 def _read(file: Path) -> Any:
+    """The file's content in plain JSON values: dates become texts, keys too."""
     try:
         # The loader is a SafeLoader: nothing but plain values can come out of the file.
-        return yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except FileNotFoundError:
-        raise WorkloadError(file, [("file", "does not exist")]) from None
-    except IsADirectoryError:
-        raise WorkloadError(file, [("file", "is a folder")]) from None
+        value = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        plain = json.dumps(value, default=str, ensure_ascii=False)
+        plain.encode()
+        return json.loads(plain)
+    except OSError as error:
+        raise WorkloadError(file, [("file", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise WorkloadError(file, [("file", f"is not UTF-8: byte {error.start} is {error.object[error.start]:#x}")]) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise WorkloadError(file, [("file", f"is not YAML: {' '.join(str(error).split())}")]) from None
 
 
-@cache
-def _format(name: str) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(json.loads(files("rung.workload").joinpath(name).read_text(encoding="utf-8")))
+def _named(mistakes: list[Mistake]) -> list[tuple[str, str]]:
+    return [(".".join(map(str, steps)) or "file", message) for steps, message in mistakes]
 
 
-def _against(raw: Any, name: str) -> Iterator[tuple[str, str]]:
-    if not isinstance(raw, Mapping):
-        yield "file", "must hold keys and values"
-        return
-    for error in _format(name).iter_errors(json.loads(json.dumps(raw, default=str))):
-        yield ".".join(map(str, error.instance_path)) or "file", error.message
-
-
-def _properties(raw: Any) -> dict[str, dict[str, Any]]:
-    properties = _mapping(_mapping(_mapping(raw).get("answer")).get("properties"))
-    return {str(name): _mapping(schema) for name, schema in properties.items()}
-
-
-def _fill(schema: Mapping[str, Any]) -> str | None:
-    """How a field is filled, from what its schema says; None where it says nothing that Rung can fill."""
-    kinds = schema.get("type", [])
-    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
-    if "fill" in schema:
-        return str(schema["fill"])
-    if "template" in schema:
-        return "template"
-    if "enum" in schema or kinds == {"boolean"}:
-        return "label"
-    if "find" in schema or "pattern" in schema or schema.get("format") == "email":
-        return "copy"
-    return None
-
-
-def _field_mistakes(raw: Any, folder: Path) -> Iterator[tuple[str, str]]:
-    properties = _properties(raw)
-    for name, schema in properties.items():
-        path = f"answer.properties.{name}"
-        fill = _fill(schema)
-        if fill is None:
-            yield path, "cannot be filled: give it an enum (a label), a pattern, find or format: email (a copy), or a template"
-        elif fill == "label" and not _labels(schema):
-            yield path, "is filled by a label and needs an enum or type: boolean"
-        elif fill == "copy":
-            yield from _copy_mistakes(path, schema)
-        elif fill == "template":
-            yield from _template_mistakes(path, schema, properties, folder)
-    if properties and not any(_fill(schema) == "label" for schema in properties.values()):
-        yield "answer.properties", "needs at least one field with an enum: the specialist learns labels"
-    yield from _schema_mistakes(_mapping(_mapping(raw).get("answer")))
-
-
-def _schema_mistakes(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    plain = json.loads(json.dumps(schema, default=str))
+def _declared(draft: Draft, file: Path) -> tuple[Draft | None, list[tuple[str, str]]]:
+    """The endpoints and what is wrong with them; None where they cannot be read. A workload without any needs no file."""
+    if not file.exists() and all(tier == "specialist" for _, tier in draft.sound("tiers")):
+        return None, []
     try:
-        jsonschema_rs.meta.validate(plain)
-    except jsonschema_rs.ValidationError as error:
-        yield ".".join(["answer", *map(str, error.instance_path)]), error.message
+        declared, mistakes = examine(_read(file), "endpoints.schema.json")
+    except WorkloadError as error:
+        return None, error.mistakes
+    return declared, _named(mistakes)
 
 
-def _copy_mistakes(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    patterns = {"pattern": schema["pattern"]} if "pattern" in schema else {}
-    patterns |= {f"find.{position}": pattern for position, pattern in enumerate(schema.get("find", ()))}
-    if not patterns and schema.get("format") != "email":
-        yield path, "is copied from the text and needs pattern, find or format: email"
-    for key, pattern in patterns.items():
-        try:
-            re2.compile(str(pattern))
-        except re2.error as error:
-            yield f"{path}.{key}", f"is not a pattern RE2 accepts: {error}"
-
-
-def _template_mistakes(
-    path: str, schema: Mapping[str, Any], properties: Mapping[str, Mapping[str, Any]], folder: Path
-) -> Iterator[tuple[str, str]]:
-    template = schema.get("template")
-    if not isinstance(template, str):
-        yield path, "is filled by a template and needs template: the file's name"
-        return
-    files_of: list[str] = [template]
-    for name, other in properties.items():
-        if f"{{{name}}}" in template:
-            files_of = [f.replace(f"{{{name}}}", str(label)) for f in files_of for label in _labels(other)]
-    for name in files_of:
-        if not (folder / name).is_file():
-            yield f"{path}.template", f"the file {name} does not exist"
-
-
-def _labels(schema: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(schema["enum"]) if "enum" in schema else (True, False) if schema.get("type") == "boolean" else ()
-
-
-def _file_mistakes(raw: Mapping[str, Any], folder: Path, gold: bool) -> Iterator[tuple[str, str]]:
-    if gold and not (folder / raw["gold"]).is_file():
-        yield "gold", f"the file {raw['gold']} does not exist"
-    for position, check in enumerate(raw.get("checks", [])):
-        if not (folder / check.split(":")[0]).is_file():
-            yield f"checks.{position}", f"the file {check.split(':')[0]} does not exist"
-
-
-def _endpoints(file: Path, needed: bool) -> dict[str, Endpoint]:
-    if not needed and not file.exists():
-        return {}
-    raw = _read(file)
-    mistakes = [*_against(raw, "endpoints.schema.json")]
-    if mistakes:
-        raise WorkloadError(file, mistakes)
+def _endpoints(raw: Mapping[str, Any]) -> dict[str, Endpoint]:
     return {
         name: Endpoint(
             name=name,
@@ -217,28 +131,6 @@ def _endpoints(file: Path, needed: bool) -> dict[str, Endpoint]:
         )
         for name, given in raw.items()
     }
-
-
-def _tier_mistakes(raw: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> Iterator[tuple[str, str]]:
-    tiers: list[Any] = raw.get("tiers", ["specialist"])
-    leave = _boundary(raw).may_leave
-    for position, tier in enumerate(tiers):
-        if tier == "specialist":
-            if position:
-                yield f"tiers.{position}", "the specialist is the smallest tier and stands first, once"
-            continue
-        name = tier["endpoint"]
-        if name not in endpoints:
-            yield f"tiers.{position}.endpoint", f"{name} is not in endpoints.yaml (it has {', '.join(endpoints) or 'nothing'})"
-        elif endpoints[name].boundary == "outside" and leave == "never":
-            yield f"tiers.{position}.endpoint", f"{name} is outside and the boundary is never: nothing may leave for it"
-    names = [_tier_name(tier) for tier in tiers]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield "tiers", f"{name} stands there twice"
-
-
-def _tier_name(tier: Any) -> str:
-    return "specialist" if tier == "specialist" else f"{tier['endpoint']}/{tier['model']}"
 
 
 def _boundary(raw: Mapping[str, Any]) -> Boundary:
@@ -275,21 +167,18 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
 
 
 def _field(name: str, schema: Mapping[str, Any]) -> Field:
-    fill = _fill(schema)
-    find = tuple(schema.get("find", ()))
-    if fill == "copy" and not find:
-        find = (schema["pattern"].removeprefix("^").removesuffix("$"),) if "pattern" in schema else (EMAIL,)
+    fill = fill_of(schema)
     return Field(
         name=name,
         fill=fill,  # pyright: ignore[reportArgumentType]  # the file's mistakes have been refused
         schema=schema,
-        labels=_labels(schema) if fill == "label" else (),
-        find=find if fill == "copy" else (),
-        template=str(schema.get("template", "")) if fill == "template" else "",
+        labels=labels_of(schema) if fill == "label" else (),
+        find=patterns_of(schema) if fill == "copy" else (),
+        template=str(schema["template"]) if fill == "template" else "",
     )
 
 
 def _tier(tier: Any, endpoints: Mapping[str, Endpoint]) -> SpecialistTier | EndpointTier:
     if tier == "specialist":
         return SpecialistTier()
-    return EndpointTier(_tier_name(tier), endpoints[tier["endpoint"]], tier["model"], seconds(tier.get("timeout", "20s")))
+    return EndpointTier(tier_name(tier), endpoints[tier["endpoint"]], tier["model"], seconds(tier.get("timeout", "20s")))

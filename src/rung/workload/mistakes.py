@@ -1,0 +1,270 @@
+"""Turns what stands in the workload file and in `endpoints.yaml` into all that is wrong with it, each with its path.
+
+What the format objects to is left alone afterwards; everything else is still examined, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, cast
+
+import jsonschema_rs
+
+from rung.workload.patterns import compile_pattern, patterns_of
+from rung.workload.places import expand, places
+
+Steps = tuple[str | int, ...]  # from the top of a file to the place of a mistake
+Mistake = tuple[Steps, str]
+
+_META = jsonschema_rs.Draft202012Validator({"$ref": "https://json-schema.org/draft/2020-12/schema"})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file's content, plain JSON that nothing has been proven about, and where its format objects."""
+
+    raw: Mapping[str, Any]
+    wrong: frozenset[Steps]
+
+    def at(self, *steps: str | int) -> Any:
+        """What stands there; None where nothing does, or where the format objects above it, to it or inside it."""
+        if any(wrong and wrong[: len(steps)] == steps[: len(wrong)] for wrong in self.wrong):
+            return None
+        value: Any = self.raw
+        for step in steps:
+            value = value.get(step) if isinstance(step, str) else value[step]
+            if value is None:
+                return None
+        return value
+
+    def sound(self, *steps: str) -> list[tuple[Steps, Any]]:
+        """The members of the list or mapping there that the format does not object to, with their paths."""
+        value: Any = self.raw
+        for step in steps:
+            value = as_mapping(value).get(step)
+        names: Sequence[str | int] = list(as_mapping(value)) or range(
+            len(cast("list[Any]", value) if isinstance(value, list) else ())
+        )
+        return [((*steps, name), found) for name in names if (found := self.at(*steps, name)) is not None]
+
+
+def examine(raw: Any, name: str) -> tuple[Draft, list[Mistake]]:
+    """A file's content as a draft, and everything that the format of this name, and the answer's meta-schema, object to."""
+    if not isinstance(raw, Mapping):
+        return Draft({}, frozenset()), [((), "must hold keys and values")]
+    draft = cast("Mapping[str, Any]", raw)
+    mistakes = [mistake for error in _validator(name).iter_errors(draft) for mistake in _said(error, _format(name))]
+    seen = {steps for steps, _ in mistakes}
+    answer = as_mapping(draft.get("answer")) if "answer" in _format(name).get("properties", {}) else {}
+    found = dict.fromkeys((("answer", *error.instance_path), error.message) for error in _META.iter_errors(answer))
+    mistakes += [mistake for mistake in found if mistake[0] not in seen]
+    return Draft(draft, frozenset(steps for steps, _ in mistakes)), mistakes
+
+
+def as_mapping(value: object) -> dict[str, Any]:
+    """The value where it is a mapping, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def fill_of(schema: Mapping[str, Any]) -> str | None:
+    """How a field is filled, from what its schema says; None where it says nothing that Rung can fill."""
+    if "fill" in schema:
+        return str(schema["fill"])
+    if "template" in schema:
+        return "template"
+    if "enum" in schema or _kinds(schema) == {"boolean"}:
+        return "label"
+    if "find" in schema or "pattern" in schema or schema.get("format") == "email":
+        return "copy"
+    return None
+
+
+def labels_of(schema: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The labels a field may have; none where its schema does not count them."""
+    return tuple(schema["enum"]) if "enum" in schema else (True, False) if _kinds(schema) == {"boolean"} else ()
+
+
+def answer_mistakes(draft: Draft, folder: Path) -> Iterator[Mistake]:
+    """What is wrong with how the answer's fields are filled, and with the answer as a JSON Schema."""
+    fields = {steps: as_mapping(schema) for steps, schema in draft.sound("answer", "properties")}
+    found = [mistake for steps, schema in fields.items() for mistake in _field_mistakes(steps, schema, draft, folder)]
+    yield from found
+    answer = draft.at("answer")
+    if answer is None:
+        return
+    if not any(fill_of(schema) == "label" for schema in fields.values()):
+        yield ("answer", "properties"), "needs at least one field with an enum: the specialist learns labels"
+    for name in answer.get("required", ()):
+        if name not in answer["properties"]:
+            yield ("answer", "required"), f"names {name}, which is not among the properties"
+    if not found:
+        yield from _schema_mistakes(answer)
+
+
+def file_mistakes(draft: Draft, folder: Path, gold: bool) -> Iterator[Mistake]:
+    """Files that are named and not there; `gold` False leaves out the gold file."""
+    name = draft.at("gold")
+    if gold and name is not None and not (folder / name).is_file():
+        yield ("gold",), f"the file {name} does not exist"
+    for steps, check in draft.sound("checks"):
+        yield from ((steps, message) for message in _carried(check.partition(":")[0], folder))
+
+
+def tier_mistakes(draft: Draft, declared: Draft | None) -> Iterator[Mistake]:
+    """What is wrong with the order of the tiers and with the endpoints they name; None: it is not known what is declared."""
+    seen: set[str] = set()
+    for steps, tier in draft.sound("tiers"):
+        name = tier_name(tier)
+        if name in seen:
+            yield steps, f"{name} stands there twice"
+        elif tier == "specialist" and steps[-1] != 0:
+            yield steps, "the specialist is the smallest tier and stands first"
+        elif tier != "specialist" and declared is not None:
+            yield from (((*steps, "endpoint"), message) for message in _endpoint_mistakes(tier["endpoint"], draft, declared))
+        seen.add(name)
+
+
+def tier_name(tier: Any) -> str:
+    """A tier's name in decisions and reports."""
+    return "specialist" if tier == "specialist" else f"{tier['endpoint']}/{tier['model']}"
+
+
+@cache
+def _format(name: str) -> dict[str, Any]:
+    return json.loads(files("rung.workload").joinpath(name).read_text(encoding="utf-8"))
+
+
+@cache
+def _validator(name: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(_format(name))
+
+
+def _said(error: jsonschema_rs.ValidationError, node: Any) -> Iterator[Mistake]:
+    """One violation of a format in plain words, with what the format says about the place."""
+    steps, kind = tuple(error.instance_path), error.kind
+    told = ""
+    for step in error.schema_path[:-1]:
+        node = node[step]
+        told = as_mapping(node).get("description", told)
+    match kind.name:
+        case "additionalProperties":
+            known = list(node["properties"])
+            for name in kind.as_dict()["unexpected"]:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                yield (*steps, name), f"is unknown; {hint}"
+        case "required":
+            yield (*steps, kind.as_dict()["property"]), "is missing"
+        case "oneOf":
+            yield steps, "needs either answer or labels, and not both"
+        case _:
+            message = shorten(error.message, 200, placeholder=" ...")
+            yield steps, f"{message}. {told}" if told else message
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    kinds: str | list[str] = schema.get("type", [])
+    return {kinds} if isinstance(kinds, str) else set(kinds)
+
+
+def _field_mistakes(steps: Steps, schema: Mapping[str, Any], draft: Draft, folder: Path) -> Iterator[Mistake]:
+    match fill_of(schema):
+        case "label":
+            yield from _label_mistakes(steps, labels_of(schema))
+        case "copy":
+            yield from _copy_mistakes(steps, schema)
+        case "template":
+            yield from _template_mistakes(steps, schema.get("template"), draft, folder)
+        case _:
+            yield steps, "cannot be filled: give it an enum (a label), a pattern, find or format: email (a copy), or a template"
+
+
+def _label_mistakes(steps: Steps, labels: Sequence[Any]) -> Iterator[Mistake]:
+    if any(isinstance(label, list | dict) for label in labels):
+        yield (*steps, "enum"), "holds a list or a mapping; a label is a text, a number, true, false or null"
+    elif len({(isinstance(label, bool), label) for label in labels}) < max(len(labels), 2):
+        twice = "holds a label twice" if len(labels) > 1 else "has fewer than two labels"
+        yield steps, f"{twice}; a field filled by a label needs an enum of different ones, or type: boolean"
+
+
+def _copy_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]:
+    patterns: dict[Steps, str] = {(*steps, "find", place): pattern for place, pattern in enumerate(schema.get("find", ()))}
+    if "pattern" in schema:
+        patterns[*steps, "pattern"] = schema["pattern"]
+    if not patterns and not patterns_of(schema):
+        yield steps, "is copied from the text and needs pattern, find or format: email"
+    for place, pattern in patterns.items():
+        try:
+            compile_pattern(pattern)
+        except ValueError as error:
+            yield place, f"is not a pattern RE2 accepts: {error}"
+
+
+def _template_mistakes(steps: Steps, template: object, draft: Draft, folder: Path) -> Iterator[Mistake]:
+    if not isinstance(template, str):
+        yield steps, "is filled by a template and needs template: the file's name"
+        return
+    names = as_mapping(as_mapping(draft.raw["answer"]).get("properties"))
+    fields = {str(place[-1]): as_mapping(schema) for place, schema in draft.sound("answer", "properties")}
+    labels = {name: labels_of(schema) for name, schema in fields.items() if fill_of(schema) == "label"}
+    for name in places(template):
+        if name not in names or (name in fields and name not in labels):
+            yield (*steps, "template"), f"names {{{name}}}, which is not a field with labels"
+    usable = names.keys() - {name for name, schema in fields.items() if fill_of(schema) == "template"}
+    for name in expand(template, labels):
+        yield from (((*steps, "template"), message) for message in _text_mistakes(name, usable, folder))
+
+
+def _text_mistakes(name: str, fields: set[str], folder: Path) -> Iterator[str]:
+    missing = list(_carried(name, folder))
+    yield from missing
+    if missing:
+        return
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        yield f"the file {name} is not UTF-8"
+        return
+    for place in places(text):
+        if place not in fields:
+            yield f"the file {name} names {{{place}}}, which is not a field that a model fills"
+
+
+def _carried(name: str, folder: Path) -> Iterator[str]:
+    """A release carries the files that decide; what lies outside the folder it could not."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        yield f"the file {name} lies outside the workload's folder; put it inside, so that a release can carry it"
+    elif not (folder / name).is_file():
+        yield f"the file {name} does not exist"
+
+
+def _schema_mistakes(answer: dict[str, Any]) -> Iterator[Mistake]:
+    try:
+        jsonschema_rs.validator_for(
+            answer,
+            validate_formats=True,
+            ignore_unknown_formats=False,
+            pattern_options=jsonschema_rs.RegexOptions(),
+            offline=True,
+        )
+    except jsonschema_rs.ValidationError as error:
+        yield ("answer", *error.instance_path), f"{error.message}. A $ref must point into the schema itself."
+    except (jsonschema_rs.ReferencingError, ValueError) as error:
+        yield ("answer",), str(error)
+
+
+def _endpoint_mistakes(name: str, draft: Draft, declared: Draft) -> Iterator[str]:
+    if name not in declared.raw:
+        yield f"{name} is not in endpoints.yaml (it has {', '.join(declared.raw) or 'nothing'})"
+        return
+    outside = as_mapping(declared.raw[name]).get("boundary") == "outside"
+    given = draft.at("boundary") if "boundary" in draft.raw else "never"
+    if outside and given is not None and "never" in (given, as_mapping(given).get("may_leave")):
+        yield f"{name} is outside and the boundary is never: nothing may leave for it"

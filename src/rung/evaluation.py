@@ -180,6 +180,8 @@ def _field_accuracy(decisions: Sequence[Decision], agreed: Sequence[Agreed]) -> 
 def gate(evidence: Evidence, limits: Limits) -> None:
     """Raise `GateError` naming every number that does not hold, by how much, and what would help."""
     failures: list[str] = []
+    if not evidence.cases:
+        failures.append("the test split is empty, so nothing is shown. More gold, or fewer lines pinned to train, would help.")
     against = contradiction(evidence.wrong, evidence.answered, evidence.promise)
     if against is not None:
         failures.append(against)
@@ -206,20 +208,18 @@ def gate(evidence: Evidence, limits: Limits) -> None:
 def describe(evidence: Evidence, name: str, volume: int | None) -> str:
     """The report a manager can read: plain text, a line each."""
     promise, threshold = evidence.promise, evidence.threshold
-    sure = f"{promise.confidence:.0%} confidence"
+    sure = f"{promise.confidence * 100:g}% confidence"
     lines = [
-        f"{name}. Promise: of the cases answered without a person at most {promise.error:.1%} are wrong, with {sure}.",
-        f"Kept on {threshold.cases:,} calibration cases: {threshold.answered:,} answered, {threshold.wrong:,} wrong, so the "
-        f"error is at most {threshold.bound:.2%}.",
+        f"{name}. Promise: of the cases answered without a person at most {promise.error * 100:g}% are wrong, with {sure}.",
+        f"Kept on {threshold.cases:,} calibration cases: {threshold.answered:,} answered, {threshold.wrong:,} wrong, at most "
+        f"{threshold.bound:.2%} at this level.",
         "",
         f"On {evidence.cases:,} test cases that neither training nor calibration has seen:",
         f"  {'who answers':<28}{'cases':>8}{'share':>8}{'wrong':>8}{'error':>8}  at most ({sure})",
     ]
     for tier in evidence.tiers:
-        error = f"{tier.wrong / tier.cases:.2%}" if tier.cases else "-"
-        lines.append(
-            f"  {tier.tier:<28}{tier.cases:>8,}{tier.cases / evidence.cases:>8.1%}{tier.wrong:>8,}{error:>8}  {tier.bound:.2%}"
-        )
+        error, bound = (f"{tier.wrong / tier.cases:.2%}", f"{tier.bound:.2%}") if tier.cases else ("-", "-")
+        lines.append(f"  {tier.tier:<28}{tier.cases:>8,}{tier.cases / evidence.cases:>8.1%}{tier.wrong:>8,}{error:>8}  {bound}")
     lines += [
         f"  {'a person':<28}{evidence.people:>8,}{evidence.people / evidence.cases:>8.1%}",
         "",

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
+from traceback import format_exception_only
 
 from rung.core import Answer, Attempt, Case, Decision, Fields, Model, Outcome, Problem
 
 PERSON = "person"
+LONGEST = 1000  # characters of what a model's failure says; some repeat the whole request
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +79,46 @@ async def _attempt(
 ) -> Attempt:
     loop = asyncio.get_running_loop()
     began = loop.time()
+    limit = asyncio.timeout(tier.timeout)
     try:
-        async with asyncio.timeout(tier.timeout):
+        async with limit:
             answer = await tier.model.answer(case, objections)
+        if not (0 <= answer.cost < inf and 0 <= answer.seconds < inf):
+            raise ValueError(f"it says that it cost {answer.cost} US dollars and took {answer.seconds} s")
         answer = replace(
-            answer, fields=cascade.complete(answer.fields), signals={**answer.signals, **_agreement(answer, earlier)}
+            answer, fields=cascade.complete({**answer.fields}), signals={**answer.signals, **_agreement(answer, earlier)}
         )
         problems = cascade.check(case, answer.fields)
         confidence = tier.confidence(answer.signals)
-    except TimeoutError:
-        return _failed(tier, f"no answer within {tier.timeout:g} s", loop.time() - began)
-    except Exception as error:  # noqa: BLE001  # a model is foreign code: whatever it raises must cost one attempt, not the case
-        return _failed(tier, f"{type(error).__name__}: {error}", loop.time() - began)
-    return Attempt(
-        tier=tier.name,
-        answer=answer,
-        problems=problems,
-        confidence=confidence,
-        seconds=answer.seconds or loop.time() - began,
-        cost=answer.cost,
-        trusted=not problems and confidence >= cascade.level,
-    )
+        return Attempt(
+            tier=tier.name,
+            answer=answer,
+            problems=problems,
+            confidence=confidence,
+            seconds=answer.seconds or loop.time() - began,
+            cost=answer.cost,
+            trusted=not problems and confidence >= cascade.level,
+        )
+    except BaseException as error:  # a model is foreign code: whatever it raises must cost one attempt, not the case
+        if _ends_the_task(error):
+            raise
+        reason = f"no answer within {tier.timeout:g} s" if limit.expired() else _words(error)
+        return Attempt(tier=tier.name, answer=None, problems=(Problem("model", reason),), seconds=loop.time() - began)
 
 
-def _failed(tier: Tier, reason: str, seconds: float) -> Attempt:
-    return Attempt(tier=tier.name, answer=None, problems=(Problem("model", reason),), seconds=seconds)
+def _ends_the_task(error: BaseException) -> bool:
+    """Whether somebody wants this to end, as against a model that raises what only looks like it."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says, even where saying it fails, in characters that every record can hold."""
+    said = "".join(format_exception_only(error)).strip().removeprefix(f"{type(error).__module__}.")
+    said = said.encode(errors="backslashreplace").decode()
+    return said if len(said) <= LONGEST else said[:LONGEST] + " ..."
 
 
 def _agreement(answer: Answer, earlier: Sequence[Attempt]) -> dict[str, float]:

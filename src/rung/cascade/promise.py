@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil, exp, lgamma, log, log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from rung.core import RungError
 from rung.workload import Promise
 
 STEPS = 400  # levels tried between "answer what is surest" and "answer everything"
+MOST = 100_000  # calibration cases: people do not agree on more answers than that
 
 
 class PromiseError(RungError):
@@ -61,7 +63,7 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """The derived acceptance level and the evidence for it: of `cases` calibration cases `answered` were answered, `wrong` of
-    them wrongly, so the true error is at most `bound` at the promise's confidence."""
+    them wrongly. `bound` is the exact bound on the error at this level taken by itself; what the walk proves is the promise."""
 
     level: float
     cases: int
@@ -71,16 +73,21 @@ class Threshold:
 
 
 def binomial_tail(wrong: int, answered: int, rate: float) -> float:
-    """P(X <= wrong) for X ~ Binomial(answered, rate), exact up to rounding."""
+    """P(X <= wrong) for X ~ Binomial(answered, rate), exact up to rounding (a part in 10^8 at a million cases)."""
     if wrong >= answered:
         return 1.0
     if rate <= 0.0 or rate >= 1.0:
         return float(rate <= 0.0)
-    k = np.arange(wrong + 1)
-    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(answered, 0, -1)[:wrong] / np.arange(1, wrong + 1)))])
-    logs += k * np.log(rate) + (answered - k) * np.log1p(-rate)
-    top = logs.max()
-    return float(min(1.0, np.exp(top) * np.exp(logs - top).sum()))
+    if wrong > rate * answered:  # the other tail is the one whose terms fall from the first on
+        return 1.0 - binomial_tail(answered - wrong - 1, answered, 1 - rate)
+    term = total = 1.0  # in units of P(X = wrong)
+    for k in range(wrong, 0, -1):
+        term *= k * (1 - rate) / ((answered - k + 1) * rate)
+        total += term
+        if term < 1e-17 * total:
+            break
+    ways = lgamma(answered + 1) - lgamma(wrong + 1) - lgamma(answered - wrong + 1)
+    return min(1.0, exp(ways + wrong * log(rate) + (answered - wrong) * log1p(-rate)) * total)
 
 
 def upper_bound(wrong: int, answered: int, confidence: float) -> float:
@@ -97,10 +104,10 @@ def levels(rehearsal: Judged, cases: int, promise: Promise) -> list[float]:
     """The levels to test on `cases` calibration cases, cautious to bold, drawn from a rehearsal on other cases.
 
     The walk starts where the rehearsal says the test has its best chance: before that too few cases are answered for any
-    bound, and a walk that starts there stops there.
+    bound, and a walk that starts there stops there. No level is 0: a confidence of 0 says that the answer cannot be judged.
     """
     best = rehearsal.confidence.max(axis=1)
-    best = np.sort(best[best >= 0])[::-1]
+    best = np.sort(best[best > 0])[::-1]
     if not len(best):
         return []
     ladder = np.unique(best[np.linspace(0, len(best) - 1, STEPS).astype(int)])[::-1]
@@ -112,17 +119,22 @@ def levels(rehearsal: Judged, cases: int, promise: Promise) -> list[float]:
     return [float(level) for level in ladder[int(np.argmin(chances)) :]]
 
 
-def derive(calibration: Judged, promise: Promise, sequence: Sequence[float]) -> Threshold:
-    """The boldest level of the sequence that the walk reaches. Raises `PromiseError` if it fails at the first step."""
-    passed: Threshold | None = None
+def derive(calibration: Judged, promise: Promise, sequence: Sequence[float], share: float) -> Threshold:
+    """The boldest level of the sequence that the walk reaches.
+
+    Raises `PromiseError` if it fails at the first step, with the number of further gold cases that would probably be enough
+    when this `share` of them goes to calibration.
+    """
+    reached: float | None = None
     for level in sequence:
         answered, wrong = calibration.tally(level)
         if binomial_tail(wrong, answered, promise.error) > 1 - promise.confidence:
             break
-        passed = Threshold(level, len(calibration), answered, wrong, upper_bound(wrong, answered, promise.confidence))
-    if passed is None:
-        raise PromiseError(_refusal(calibration, promise, sequence))
-    return passed
+        reached = level
+    if reached is None:
+        raise PromiseError(_refusal(calibration, promise, sequence, share))
+    answered, wrong = calibration.tally(reached)
+    return Threshold(reached, len(calibration), answered, wrong, upper_bound(wrong, answered, promise.confidence))
 
 
 def contradiction(wrong: int, answered: int, promise: Promise) -> str | None:
@@ -132,43 +144,50 @@ def contradiction(wrong: int, answered: int, promise: Promise) -> str | None:
         return None
     return (
         f"the test split contradicts the promise: {wrong} of {answered} answers are wrong, so the error is at least "
-        f"{at_least:.2%} with {promise.confidence:.0%} confidence, and {promise.error:.2%} was promised. Check the gold for "
-        "label errors and for cases that differ between the splits."
+        f"{at_least:.2%} with {promise.confidence * 100:g}% confidence, and {promise.error * 100:g}% was promised. Check the "
+        "gold for label errors and for cases that differ between the splits."
     )
 
 
 def cases_needed(answered_share: float, error: float, promise: Promise) -> int | None:
-    """Calibration cases at which a cascade answering this share at this error would probably pass; None if none are enough."""
-    if error >= promise.error or answered_share <= 0:
-        return None
-    cases = 1
-    while cases < 10_000_000:
+    """Calibration cases at which a cascade answering this share at this error would probably pass; None if `MOST` are too few.
+
+    Planned for a standard deviation more wrong answers than expected: four times in five there are no more than that.
+    """
+
+    def enough(cases: int) -> bool:
         answered = int(cases * answered_share)
-        if binomial_tail(int(np.ceil(error * answered)), answered, promise.error) <= 1 - promise.confidence:
-            return cases
-        cases = int(cases * 1.02) + 1
-    return None
+        wrong = int(error * answered + (error * (1 - error) * answered) ** 0.5)
+        return binomial_tail(wrong, answered, promise.error) <= 1 - promise.confidence
+
+    if error >= promise.error or not enough(MOST):
+        return None
+    low, high = 0, MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
-def _refusal(calibration: Judged, promise: Promise, sequence: Sequence[float]) -> str:
-    said = (
-        f"calibration cannot support the promise of at most {promise.error:.2%} wrong with {promise.confidence:.0%} confidence: "
-    )
-    tallies = [calibration.tally(level) for level in sequence] or [(0, 0)]
-    answered, wrong = tallies[0]
+def _refusal(calibration: Judged, promise: Promise, sequence: Sequence[float], share: float) -> str:
+    """Speaks of the walk's first level alone: no look at the calibration cases chose it, so its bound holds as it stands."""
+    cases = len(calibration)
+    answered, wrong = calibration.tally(sequence[0]) if sequence else (0, 0)
     bound = upper_bound(wrong, answered, promise.confidence)
-    said += f"{wrong} of {answered} answers are wrong where the cascade is surest, which proves {bound:.2%}. "
-    possible = min(upper_bound(k, n, promise.confidence) for n, k in tallies)
-    if possible < 1:
-        said += (
-            f"These {len(calibration)} calibration cases could support a promise of about {np.ceil(possible * 200) / 200:.1%}. "
-        )
-    needs = [cases_needed(n / len(calibration), k / n, promise) for n, k in tallies if n]
-    enough = min((need for need in needs if need is not None), default=None)
+    said = (
+        f"calibration cannot support the promise of at most {promise.error * 100:g}% wrong with {promise.confidence * 100:g}% "
+        f"confidence: where its chance is best, {answered:,} of the {cases:,} calibration cases are answered, {wrong:,} of them "
+        "wrongly. "
+    )
+    if bound < 1:
+        said += f"That could support a promise of about {ceil(bound * 1000) / 1000:.1%}. "
+    # Half an error in as many cases as the promise allows one in: what is assumed before any case is seen.
+    error = (wrong + 0.5) / (answered + 1 / promise.error)
+    enough = cases_needed(answered / cases if cases else 1.0, error, promise)
     if enough is None:
-        return said + "More gold of this kind would not help: the model must get better, or the promise must be weaker."
-    further = max(enough - len(calibration), 1)
-    return said + f"About {further:,} further calibration cases would be needed at this error (`gold` must grow in proportion)."
+        return said + "More gold alone would not be enough: the model must get better, or the promise must be weaker."
+    further = ceil(max(enough - cases, 1) / share)
+    return said + f"About {further:,} further gold cases would be needed at this error, or a better model."
 
 
 def _solve(too_small: Callable[[float], bool]) -> float:

@@ -19,13 +19,15 @@ class Calibration:
     bias: float
 
     def __call__(self, signals: Mapping[str, float]) -> float:
-        """The probability in 0..1; 0.0 where a signal is missing or not a number: what cannot be judged is not trusted."""
+        """The probability in 0..1; 0.0 where a signal is missing or no finite number: what cannot be judged is not trusted."""
         total = self.bias
         for name, (weight, mean, scale) in self.weights.items():
             value = signals.get(name)
             if value is None or not isfinite(value):
                 return 0.0
             total += weight * (value - mean) / scale
+        if not isfinite(total):
+            return 0.0
         return 1 / (1 + exp(-max(-50.0, min(50.0, total))))
 
 

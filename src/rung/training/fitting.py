@@ -18,15 +18,20 @@ def fit_calibration(
     """Fit P(right | signals) over n cases. Signals that never vary are left out; with only one outcome it is a constant.
 
     `rising` says that each signal was made so that more of it means surer: one whose weight would turn negative among its
-    correlated neighbours is left out, because such a weight misleads where the neighbours part, on texts unlike the gold. The constant is (right + 1) / (n + 2), so that nothing is ever held for certain (Laplace's rule of succession).
+    correlated neighbours is left out, because such a weight misleads where the neighbours part, on texts unlike the gold.
+    Cases with a signal that is missing or no finite number teach nothing: `Calibration` never trusts such a case. The constant
+    is (right + 1) / (n + 2), so that nothing is ever held for certain (Laplace's rule of succession).
     """
     names = sorted(signals[0]) if signals else []
-    values = np.array([[row[name] for name in names] for row in signals], np.float64).reshape(len(signals), len(names))
-    outcome = np.asarray(right, np.float64)
-    mean, scale = values.mean(axis=0), values.std(axis=0)
+    rows = np.array([[row.get(name, np.nan) for name in names] for row in signals], np.float64).reshape(len(signals), len(names))
+    usable = np.isfinite(rows).all(axis=1)
+    values, outcome = rows[usable], np.asarray(right, np.float64)[usable]
     base = (outcome.sum() + 1) / (len(outcome) + 2)
     bias = float(np.log(base / (1 - base)))
-    kept = np.flatnonzero(scale > 1e-9) if outcome.min() < outcome.max() else np.empty(0, np.intp)
+    if not 0 < outcome.sum() < len(outcome):
+        return Calibration({}, bias)
+    mean, scale = values.mean(axis=0), values.std(axis=0)
+    kept = np.flatnonzero(scale > 1e-9)
     weights = np.array([bias])
     while len(kept):
         weights = _newton((values[:, kept] - mean[kept]) / scale[kept], outcome, bias)

@@ -65,7 +65,8 @@ def train(workload: Workload, progress: Progress = silent, encoder: Encoder | No
 async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str) -> Release:
     gold = read_gold(workload)
     with progress("splitting the gold"):
-        parts = split(gold, _shares(gold))
+        shares = _shares(gold)
+        parts = split(gold, shares)
     trained = _specialist(workload, gold, parts, encoder, progress)
     bare = _bare(workload, trained.specialist if trained else None)
     try:
@@ -78,7 +79,7 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
         with progress("deriving the threshold", len(calibrating)) as advance:
             calibration = judge(cascade, await climb(cascade, [each.case for each in calibrating], advance), calibrating)
         promise = workload.promise
-        threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise))
+        threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise), shares.calibration)
         cascade = replace(cascade, level=threshold.level)
         held_out = _agreed(gold, parts.test)
         with progress("evaluating what will be served", len(held_out)) as advance:

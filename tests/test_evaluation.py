@@ -1,0 +1,257 @@
+"""A cascade over agreed answers: what it shows, what a gate makes of it, and how a manager reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rung.cascade import Cascade, Tier
+from rung.cascade.promise import Threshold, lower_bound, upper_bound
+from rung.core import Answer, Case, Decision, Fields, Problem
+from rung.evaluation import (
+    AT_ONCE,
+    Agreed,
+    Evidence,
+    GateError,
+    TierEvidence,
+    ask_all,
+    climb,
+    describe,
+    evaluate,
+    gate,
+    judge,
+    right,
+)
+from rung.testing import FakeModel
+from rung.workload import Limits, Promise
+
+PROMISE = Promise(0.02, 0.95)
+THRESHOLD = Threshold(0.9, 400, 330, 2, 0.0189)
+EVIDENCE = Evidence(
+    promise=PROMISE,
+    threshold=THRESHOLD,
+    cases=1200,
+    tiers=(
+        TierEvidence("specialist", 1000, 9, 0.0157),
+        TierEvidence("local-slm", 80, 0, 0.0368),
+        TierEvidence("idle", 0, 0, 1.0),
+    ),
+    people=120,
+    escalated=1 - 1000 / 1200,
+    fields={"intent": 0.97},
+    p50=0.0042,
+    p99=0.31,
+    timed=500,
+    cost=0.000125,
+)
+
+
+def model(answers: Mapping[str, Any]) -> FakeModel:
+    """Answers a text with what the mapping has for it, after an objection with what it has for the text and a "!"."""
+    return FakeModel(lambda case, objections: answers[case.text + "!" if objections else case.text])
+
+
+def says(label: str, confidence: float, **numbers: float) -> Answer:
+    return Answer({"label": label}, signals={"p": confidence}, **numbers)
+
+
+def objecting(case: Case, fields: Fields) -> tuple[Problem, ...]:
+    return (Problem("label", "there is no such label"),) if fields["label"] == "bad" else ()
+
+
+def cascade_of(*models: FakeModel, level: float = 0.9) -> Cascade:
+    names = ["small", "large"]
+    tiers = tuple(
+        Tier(name, model, lambda signals: signals["p"], repairs=name == "large")
+        for name, model in zip(names, models, strict=False)
+    )
+    return Cascade(tiers, level, "r1", lambda fields: fields, objecting)
+
+
+def agreed(*labels: str) -> list[Agreed]:
+    """Cases "0", "1", ... with these labels."""
+    return [Agreed(Case(str(at)), {"label": label}) for at, label in enumerate(labels)]
+
+
+def refused(evidence: Evidence, **limits: float) -> str:
+    with pytest.raises(GateError) as caught:
+        gate(evidence, Limits(**limits))
+    first, *failures = str(caught.value).splitlines()
+    assert first == "this release is refused:"
+    return "\n".join(failures)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "agrees"),
+    [
+        ({"label": "a"}, {"label": "a"}, True),
+        ({"label": "b"}, {"label": "a"}, False),
+        ({"label": "a", "reply": "written from a template"}, {"label": "a"}, True),
+        ({"label": "a"}, {"label": "a", "order": None}, True),
+        ({}, {"label": "a"}, False),
+        ({"amount": 1}, {"amount": 1.0}, True),
+        ({"amount": True}, {"amount": 1}, False),
+        ({"urgent": 0}, {"urgent": False}, False),
+        ({"urgent": True}, {"urgent": True}, True),
+        ({"amount": "1"}, {"amount": 1}, False),
+        ({"label": "A"}, {"label": "a"}, False),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, False),
+    ],
+)
+def test_an_answer_is_right_if_it_agrees_in_every_field_of_gold(answer: Fields, expected: Fields, agrees: bool) -> None:
+    assert right(answer, expected) is agrees
+
+
+def test_many_cases_are_decided_in_order_a_limited_number_at_a_time() -> None:
+    under_way = most = 0
+
+    class Counting(FakeModel):
+        async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.0001 * (int(case.text) % 3))
+            under_way -= 1
+            return says(case.text, 1.0)
+
+    ticks: list[int] = []
+    cases = [Case(str(at)) for at in range(3 * AT_ONCE)]
+    decisions = asyncio.run(ask_all(cascade_of(Counting(lambda case, objections: None)), cases, ticks.append))
+    assert [decision.id for decision in decisions] == [case.id for case in cases]
+    assert [decision.answer for decision in decisions] == [{"label": case.text} for case in cases]
+    assert (most, sum(ticks)) == (AT_ONCE, len(cases))
+
+
+def test_a_climb_asks_every_tier_and_trusts_none() -> None:
+    cascade = cascade_of(model({"0": says("a", 1.0)}), model({"0": says("b", 1.0)}))
+    (decision,) = asyncio.run(climb(cascade, [Case("0")]))
+    assert [(attempt.tier, attempt.confidence, attempt.trusted) for attempt in decision.attempts] == [
+        ("small", 1.0, False),
+        ("large", 1.0, False),
+    ]
+
+
+def judged(cascade: Cascade, gold: list[Agreed]) -> tuple[list[list[float]], list[list[bool]]]:
+    async def climbed() -> list[Decision]:
+        return await climb(cascade, [each.case for each in gold])
+
+    judged = judge(cascade, asyncio.run(climbed()), gold)
+    return judged.confidence.tolist(), judged.right.tolist()
+
+
+def test_judging_sees_every_tier_and_only_usable_answers() -> None:
+    small = model({"0": says("a", 0.8), "1": says("bad", 0.99), "2": OSError("no route")})
+    large = model({"0": says("b", 0.7), "1": says("b", 0.6), "2": says("c", 0.5)})
+    confidence, correct = judged(cascade_of(small, large), agreed("a", "b", "c"))
+    assert confidence == [[0.8, 0.7], [-1.0, 0.6], [-1.0, 0.5]]
+    assert correct == [[True, False], [False, True], [False, True]]
+
+
+def test_of_two_attempts_by_one_tier_the_second_is_judged() -> None:
+    small = model({text: says("a", 0.1) for text in "012"})
+    bad = says("bad", 0.99)
+    repairs = {"0!": says("b", 0.7), "1!": says("bad", 0.6), "2!": OSError("no route")}
+    confidence, correct = judged(cascade_of(small, model({"0": bad, "1": bad, "2": bad, **repairs})), agreed("b", "bad", "b"))
+    assert [row[1] for row in confidence] == [0.7, -1.0, -1.0]
+    assert [row[1] for row in correct] == [True, True, False]
+
+
+def test_evidence_counts_each_tier_the_people_and_the_money() -> None:
+    small = model({"0": says("a", 0.95, cost=0.25), "1": says("x", 0.95), "2": says("c", 0.1), "3": says("d", 0.1, seconds=3.0)})
+    large = model({"2": says("c", 0.92, cost=0.75), "3": says("e", 0.2, seconds=1.0)})
+    ticks: list[int] = []
+    evidence = asyncio.run(evaluate(cascade_of(small, large), agreed("a", "b", "c", "e"), PROMISE, THRESHOLD, ticks.append))
+    assert evidence.tiers == (
+        TierEvidence("small", 2, 1, upper_bound(1, 2, 0.95)),
+        TierEvidence("large", 1, 0, upper_bound(0, 1, 0.95)),
+    )
+    assert (evidence.cases, evidence.answered, evidence.wrong, evidence.people, sum(ticks)) == (4, 3, 1, 1, 4)
+    assert (evidence.escalated, evidence.cost, evidence.timed, evidence.p99) == (0.5, 0.25, 4, pytest.approx(4.0))
+    assert evidence.fields == {"label": 0.75}
+
+
+def test_evidence_in_json_carries_exact_bounds() -> None:
+    document = EVIDENCE.document()
+    assert (document["answered"], document["wrong"], document["error"]) == (1080, 9, 9 / 1080)
+    assert (document["error_at_least"], document["error_at_most"]) == (lower_bound(9, 1080, 0.95), upper_bound(9, 1080, 0.95))
+    assert document["tiers"][0] == {"tier": "specialist", "cases": 1000, "wrong": 9, "bound": 0.0157}
+    assert Threshold(**document["threshold"]) == THRESHOLD
+
+
+def test_evidence_without_an_answer_has_no_error_rate() -> None:
+    document = replace(EVIDENCE, tiers=(TierEvidence("specialist", 0, 0, 1.0),), people=1200).document()
+    assert (document["error"], document["error_at_least"], document["error_at_most"]) == (None, 0.0, 1.0)
+
+
+def test_a_release_within_its_limits_passes_the_gate() -> None:
+    gate(EVIDENCE, Limits())
+    gate(EVIDENCE, Limits(p99=0.31, cost_per_case=0.000125, escalated=0.2))
+
+
+def test_a_gate_names_the_number_the_excess_and_what_would_help() -> None:
+    assert refused(EVIDENCE, p99=0.3) == (
+        "  p99 is 310 ms, 10 ms over limits.p99 of 300 ms (n=500). Shorter texts, fewer tiers or a faster machine would help."
+    )
+    assert refused(EVIDENCE, cost_per_case=0.0001) == (
+        "  a case costs $0.000125, $0.000025 over limits.cost_per_case of $0.0001 (n=1200). A cheaper endpoint, or more gold for "
+        "the specialist, would help."
+    )
+    assert refused(EVIDENCE, escalated=0.15) == (
+        "  16.7% of the cases leave the first tier, 1.7 points over limits.escalated of 15% (n=1200). More gold for the labels "
+        "it confuses, or a promise that allows more error, would help."
+    )
+
+
+def test_a_gate_names_everything_that_fails_at_once() -> None:
+    bad = replace(EVIDENCE, tiers=(TierEvidence("specialist", 1000, 60, 0.07),))
+    failures = refused(bad, p99=0.1, cost_per_case=0.0, escalated=0.1).splitlines()
+    assert [failure.split()[0] for failure in failures] == ["the", "p99", "a", "16.7%"]
+    assert "60 of 1000 answers are wrong, so the error is at least 4.81% with 95% confidence" in failures[0]
+
+
+def test_bad_luck_on_the_test_split_is_no_contradiction() -> None:
+    gate(replace(EVIDENCE, tiers=(TierEvidence("specialist", 1000, 25, 0.035),)), Limits())
+
+
+def test_an_empty_test_split_shows_nothing_and_passes_nothing() -> None:
+    evidence = asyncio.run(evaluate(cascade_of(model({}), model({})), [], PROMISE, THRESHOLD))
+    assert "the test split is empty, so nothing is shown." in refused(evidence)
+
+
+def test_the_report_reads_as_it_should() -> None:
+    assert describe(EVIDENCE, "support", 1_000_000) == REPORT
+    assert describe(EVIDENCE, "support", None) == REPORT.rpartition("\n")[0]
+
+
+REPORT = """\
+support. Promise: of the cases answered without a person at most 2% are wrong, with 95% confidence.
+Kept on 400 calibration cases: 330 answered, 2 wrong, at most 1.89% at this level.
+
+On 1,200 test cases that neither training nor calibration has seen:
+  who answers                    cases   share   wrong   error  at most (95% confidence)
+  specialist                     1,000   83.3%       9   0.90%  1.57%
+  local-slm                         80    6.7%       0   0.00%  3.68%
+  idle                               0    0.0%       0       -  -
+  a person                         120   10.0%
+
+Time per case: p50 4.2 ms, p99 310.0 ms (n=500, one at a time).
+Cost per case: $0.000125, without people's time.
+At 1,000,000 cases a month: about 900,000 answered, 100,000 for people."""
+
+
+def test_a_promise_is_printed_as_it_was_stated() -> None:
+    exact = replace(EVIDENCE, promise=Promise(0.0025, 0.995))
+    assert "at most 0.25% are wrong, with 99.5% confidence." in describe(exact, "support", None)
+
+
+def test_times_are_the_slowest_seen_not_between_two() -> None:
+    answers = {str(at): says("a", 1.0, seconds=float(at)) for at in range(1, 101)}
+    gold = [Agreed(Case(text), {"label": "a"}) for text in answers]
+    evidence = asyncio.run(evaluate(cascade_of(model(answers)), gold, PROMISE, THRESHOLD))
+    seconds = np.arange(1, 101)
+    assert (evidence.p50, evidence.p99) == (np.quantile(seconds, 0.5, method="higher"), 100.0)

@@ -12,6 +12,9 @@ import pytest
 
 from postgres import PostgresMissing, running_postgres
 from rung.ledger import Ledger, open_ledger
+from small_workload import minilm, small
+
+__all__ = ["minilm", "small"]  # fixtures of small_workload, shared by all
 
 _skipped: list[str] = []
 _databases = count(1)

@@ -31,7 +31,8 @@ def ngrams(text: str) -> Sparse:
     Within each kind a weight is 1 + log(count), normalised to Euclidean length 1; an empty text has no buckets.
     """
     words = _WORD.findall(text.casefold())
-    characters = np.frombuffer(f" {' '.join(words)} ".encode("utf-32-le", "replace"), np.uint32).astype(np.uint64)
+    spaced = f" {' '.join(words)} " if words else ""
+    characters = np.frombuffer(spaced.encode("utf-32-le", "replace"), np.uint32).astype(np.uint64)
     tokens = np.array([crc32(word.encode("utf-8", "replace")) for word in words], np.uint64)
     (low, low_weights), (high, high_weights) = _weigh(tokens, WORDS), _weigh(characters, CHARACTERS)
     return np.concatenate([low, high + HALF]), np.concatenate([low_weights, high_weights])

@@ -243,7 +243,8 @@ def _fit_together(machine: Machine, labels: Sequence[LabelHead], copies: Sequenc
     """Raise ValueError unless the files speak of one machine and of these fields."""
     columns = sum(len(head.labels) for head in labels)
     anchors, width = machine.anchors.shape
-    if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape[1] != columns:
+    used = int(machine.rows.max())
+    if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape != (used + 1, columns):
         raise ValueError("the weights do not fit each other")
     trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
     wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]

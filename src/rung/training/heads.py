@@ -70,7 +70,7 @@ def train_heads(
     progress("choosing the kernel")
     kernel = _choose(linear, cosines, targets, columns, folds)
     progress("training the heads")
-    dual, smooth, sparse = _solve(kernel, linear, cosines, targets, folds)
+    dual, smooth, sparse = solve(kernel, linear, cosines, targets, folds)
     nearest = np.where(folds[:, None] == folds[None, :], -1.0, cosines).max(axis=1).astype(np.float32)
     progress("calibrating")
     heads: list[LabelHead] = []
@@ -134,7 +134,7 @@ def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[sli
     truth = targets[: len(linear[part])]
 
     def accuracy(kernel: Kernel) -> float:
-        _, smooth, sparse = _solve(kernel, linear[part], cosines[part], truth, folds[: len(truth)])
+        _, smooth, sparse = solve(kernel, linear[part], cosines[part], truth, folds[: len(truth)])
         scores = smooth + sparse
         return float(np.mean([(scores[:, c].argmax(axis=1) == truth[:, c].argmax(axis=1)).mean() for c in columns]))
 
@@ -143,7 +143,7 @@ def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[sli
     return best if better - usual > np.sqrt(better * (1 - better) / len(truth)) else USUAL
 
 
-def _solve(kernel: Kernel, linear: Array, cosines: Array, targets: Array, folds: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+def solve(kernel: Kernel, linear: Array, cosines: Array, targets: Array, folds: NDArray[np.int64]) -> tuple[Array, Array, Array]:
     """The dual weights [n, labels], and every case's smooth and sparse scores [n, labels] without its own fold."""
     smooth_kernel = kernel.compare(cosines)
     total = smooth_kernel + linear

@@ -1,0 +1,63 @@
+"""What the verbs print: results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+WIDE = 150  # columns where there is no terminal to ask
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line of result, as it is: no markup, no wrapping."""
+    out.print(text, markup=False)
+
+
+def say_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    out.file.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def hint(text: str) -> None:
+    """What to do next, on standard error, so that scripts do not read it."""
+    err.print(text, style="dim", markup=False)
+
+
+@contextmanager
+def stage(name: str, total: int | None = None, /) -> Generator[Callable[[int], None]]:
+    """A progress bar for one stage of long work."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as bars:
+        task = bars.add_task(name, total=total)
+        yield lambda steps: bars.advance(task, steps)
+        done = bars.tasks[0].completed
+        bars.update(task, total=total or max(done, 1), completed=total or max(done, 1))
+
+
+def decisions_table(asked: list[tuple[str, dict[str, Any]]]) -> Table:
+    """Messages and the decisions about them in JSON, a row each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, width in (("message", 46), ("outcome", None), ("answer", 50), ("confidence", None), ("ms", None)):
+        table.add_column(name, max_width=width, overflow="ellipsis", no_wrap=True, justify="right" if name == "ms" else "left")
+    for text, document in asked:
+        row = (document["outcome"], short(document), f"{document['confidence']:.3f}", f"{document['seconds'] * 1000:.1f}")
+        table.add_row(" ".join(text.split()), *row)
+    return table
+
+
+def short(document: Mapping[str, Any]) -> str:
+    """A decision's answer on one line, without nulls and long texts; or that there is none."""
+    if document["answer"] is None:
+        return "a person decides"
+    kept = {name: value for name, value in document["answer"].items() if value is not None and len(str(value)) <= 40}
+    return ", ".join(f"{name}={value}" for name, value in kept.items())

@@ -1,0 +1,252 @@
+"""The verbs of the command line: arguments in, one function of the package called, its result printed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rung.cli.console import err, hint, say, say_json, short, stage
+from rung.core import RungError, Verdict
+from rung.workload import load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Answer every case on the lowest rung that holds.",
+)
+keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
+app.add_typer(keys, name="keys")
+
+File = Annotated[Path, typer.Argument(help="The workload file, or the folder that holds workload.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Host = Annotated[str, typer.Option(help="The address to serve on; any other than this machine's own asks for API keys.")]
+Port = Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")]
+
+
+def main() -> None:
+    """Run a verb. Ends with 0 done, 1 a gate or promise fails, 2 the input is wrong, 130 interrupted."""
+    try:
+        app()
+    except RungError as error:
+        err.print(f"rung: {error}", style="red", markup=False)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        hint("interrupted; run the same command again to go on")
+        sys.exit(130)
+
+
+@app.command()
+def up(file: File, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+    """Check the file, train what is missing, gate it, and serve. Without a terminal: play the samples and end."""
+    from rung.cli.serving import up as run
+
+    run(load(file), host, port)
+
+
+@app.command()
+def serve(file: File, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+    """Serve the current release until Ctrl-C or SIGTERM; nothing is trained."""
+    from rung.cli.serving import serve as run
+
+    run(load(file), host, port)
+
+
+@app.command()
+def check(file: File, json_: Json = False) -> None:
+    """Check the workload file and its gold; every mistake is reported at once."""
+    from rung.cascade.checks import open_checks
+    from rung.gold import near_duplicate_share, read_gold
+
+    workload = load(file)
+    open_checks(workload)
+    gold = read_gold(workload)
+    share = near_duplicate_share([example.case.text for example in gold.examples])
+    document = {"workload": workload.name, "gold": len(gold.examples), "near_duplicates": share, "warnings": gold.warnings}
+    if json_:
+        say_json(document)
+        return
+    say(f"{workload.name}: the file is right, {len(gold.examples):,} gold cases, {share:.2%} near-duplicates")
+    for warning in gold.warnings:
+        say(f"  {warning}")
+    hint(f"next: rung train {file}")
+
+
+@app.command()
+def train(file: File, json_: Json = False) -> None:
+    """Train, calibrate, evaluate and gate; freeze a release. What was done before is reused."""
+    from rung.embedded import ledger_of
+    from rung.workflows import train as run
+
+    workload = load(file)
+    release = run(workload, stage)
+    ledger = ledger_of(workload)
+    if ledger.current_release(workload.name) != release.id:
+        ledger.note_release(workload.name, release.id, datetime.now(UTC), {"inputs": release.inputs})
+    if json_:
+        say_json({"release": release.id, "folder": str(release.folder), "evidence": release.evidence})
+        return
+    say(release.report)
+    say(f"Release {release.id[:12]} in {release.folder}")
+    hint(f"next: rung serve {file}, or rung decide {file} TEXT")
+
+
+@app.command()
+def evaluate(file: File, json_: Json = False) -> None:
+    """Judge the current release again on the test split, from its own files, and put it through the gate."""
+    from rung.embedded import current_release, ledger_of
+    from rung.evaluation import describe
+    from rung.workflows import evaluate_release
+
+    workload = load(file)
+    release = current_release(workload, ledger_of(workload))
+    evidence = evaluate_release(workload, release, stage)
+    if json_:
+        say_json({"release": release.id, **evidence.document()})
+    else:
+        say(describe(evidence, workload.name, workload.volume))
+
+
+@app.command()
+def decide(
+    file: File, text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")], json_: Json = False
+) -> None:
+    """Decide one case and record it."""
+    from rung.embedded import Embedded
+
+    text = sys.stdin.read() if text == "-" else text
+    if not text.strip():
+        raise typer.BadParameter("there is no text to decide", param_hint="TEXT")
+    workload = load(file)
+    with Embedded(workload) as rung:
+        decision = rung.decide(text, asked_by=getpass.getuser())
+    if json_:
+        say_json(decision.document())
+        return
+    say(f"{decision.outcome}: {short(decision.document())}")
+    say(f"  by {decision.tier}, confidence {decision.confidence:.3f}, {decision.seconds * 1000:.1f} ms, decision {decision.id}")
+    for problem in decision.problems:
+        say(f"  {problem.check}: {problem.message}")
+    if decision.answer is None:
+        hint(f"next: rung review {file}")
+
+
+@app.command()
+def run(
+    file: File,
+    input_: Annotated[Path, typer.Option("--input", help='Cases as JSON Lines: {"input": "..."}.')],
+    output: Annotated[Path, typer.Option("--output", help="Decisions as JSON Lines, in the order of the input.")],
+) -> None:
+    """Decide a file of cases. Run it again after an interruption: it goes on where it was."""
+    from rung.batch import count_done, decide_all, read_cases
+    from rung.embedded import Embedded
+
+    workload = load(file)
+    cases = read_cases(input_)
+    with Embedded(workload) as rung:
+        done = count_done(output, cases, rung.ledger)
+        with stage("deciding", len(cases)) as advance:
+            advance(done)
+            rung.run(decide_all(rung.live, cases[done:], output, advance))
+    say(f"{len(cases):,} decisions in {output}" + (f", {done:,} of them from before" if done else ""))
+    hint(f"next: rung report {file}")
+
+
+@app.command()
+def review(
+    file: File,
+    settle: Annotated[str | None, typer.Option(help="The decision to settle.")] = None,
+    answer: Annotated[
+        str | None, typer.Option(help="The right answer as JSON; fields left out are taken from the suggestion.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    limit: Annotated[int, typer.Option(help="How many to list.")] = 50,
+    json_: Json = False,
+) -> None:
+    """List what waits for a person; settle one by --settle ID --answer JSON, or one after the other in a terminal."""
+    from rung.cli.reviewing import list_waiting, settle_in_turn, settle_one
+    from rung.embedded import ledger_of
+
+    workload = load(file)
+    ledger = ledger_of(workload)
+    if settle is not None:
+        verdict = Verdict(settle, _fields(answer), getpass.getuser(), note)
+        settle_one(ledger, workload, verdict, json_)
+    elif json_ or not sys.stdin.isatty():
+        list_waiting(ledger, workload, limit, json_)
+    else:
+        settle_in_turn(ledger, workload, getpass.getuser())
+
+
+def _fields(answer: str | None) -> dict[str, Any]:
+    try:
+        fields = json.loads(answer or "{}")
+    except ValueError as error:
+        raise typer.BadParameter(f"is not JSON: {error}", param_hint="--answer") from error
+    if not isinstance(fields, dict):
+        raise typer.BadParameter('must be a JSON object such as {"intent": "other"}', param_hint="--answer")
+    return fields  # pyright: ignore[reportUnknownVariableType]  # a JSON object's keys are text
+
+
+@app.command()
+def report(
+    file: File,
+    days: Annotated[float | None, typer.Option(help="Only the last so many days.")] = None,
+    json_: Json = False,
+) -> None:
+    """What was decided by whom, how often wrongly as far as people settled it, how fast, and what it cost."""
+    from datetime import timedelta
+
+    from rung.embedded import ledger_of
+    from rung.monitor import report as make
+
+    workload = load(file)
+    since = None if days is None else datetime.now(UTC) - timedelta(days=days)
+    made = make(ledger_of(workload), workload, since)
+    if json_:
+        say_json(made.document())
+    else:
+        say(made.text())
+
+
+@keys.command("add")
+def add_key(file: File, name: Annotated[str, typer.Argument(help="Who the key is for; decisions carry the name.")]) -> None:
+    """Make a key, print it once, keep only its digest."""
+    from rung.embedded import ledger_of
+    from rung.gateway.keys import digest, new_key
+
+    key = new_key()
+    ledger_of(load(file)).add_key(name, digest(key), datetime.now(UTC))
+    say(key)
+    hint("this is the only time the key is shown")
+
+
+@keys.command("list")
+def list_keys(file: File, json_: Json = False) -> None:
+    """The keys' names and when they were made or revoked."""
+    from rung.embedded import ledger_of
+
+    found = [
+        {"name": key.name, "added": key.added.isoformat(), "revoked": key.revoked and key.revoked.isoformat()}
+        for key in ledger_of(load(file)).list_keys()
+    ]
+    if json_:
+        say_json(found)
+        return
+    for key in found:
+        say(f"{key['name']:<30} made {key['added']}" + (f", revoked {key['revoked']}" if key["revoked"] else ""))
+
+
+@keys.command("revoke")
+def revoke_key(file: File, name: str) -> None:
+    """Let a key in no longer."""
+    from rung.embedded import ledger_of
+
+    ledger_of(load(file)).revoke_key(name, datetime.now(UTC))
+    say(f"{name} is revoked")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +78,24 @@ def messages(cases: int, seed: int = 0) -> list[dict[str, Any]]:
     return lines
 
 
-def write_workload(folder: Path, cases: int = 360, endpoints: Mapping[str, Any] | None = None, **changes: Any) -> Workload:
-    """Write the workload into a folder, some of its keys changed, and load it."""
+def with_mixed(cases: int, mixed: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Plain cases and some that begin like one intent and go on like another, as real ones do: nobody gets them all right."""
+    lines = messages(cases, seed)
+    others = messages(2 * mixed, seed + 1)
+    return lines + [
+        {"input": f"{one['input'][:60]} {two['input'][-60:]}", "expected": [one, two][place % 2]["expected"]}
+        for place, (one, two) in enumerate(zip(others[:mixed], others[mixed + 1 :], strict=False))
+    ]
+
+
+def write_workload(
+    folder: Path, lines: int | Sequence[Mapping[str, Any]] = 360, endpoints: Mapping[str, Any] | None = None, /, **changes: Any
+) -> Workload:
+    """Write the workload into a folder, some of its keys changed, with so many gold lines or with these, and load it."""
     (folder / "replies").mkdir(parents=True, exist_ok=True)
     for intent in INTENTS:
         (folder / "replies" / f"{intent}.md").write_text(f"About your {intent}, order {{order}}.\n", encoding="utf-8")
-    write_gold(folder, messages(cases))
+    write_gold(folder, messages(lines) if isinstance(lines, int) else lines)
     if endpoints is not None:
         (folder / "endpoints.yaml").write_text(yaml.safe_dump(dict(endpoints)), encoding="utf-8")
     content = {key: value for key, value in {**CONTENT, **changes}.items() if value is not None}
@@ -120,8 +131,3 @@ def small(tmp_path_factory: pytest.TempPathFactory, minilm: Encoder) -> tuple[Wo
     """The workload and its release, trained once a session: to be read, not to be changed."""
     workload = write_workload(tmp_path_factory.mktemp("small"))
     return workload, train(workload, encoder=minilm)
-
-
-def elsewhere(workload: Workload, folder: Path) -> Workload:
-    """The same workload as if its file lay in another folder."""
-    return replace(workload, file=folder / workload.file.name, gold=folder / workload.gold.name)

@@ -19,7 +19,7 @@ from rung.models.ngrams import BUCKETS, ngrams
 from rung.models.specialist import ArtefactError, Specialist, load_specialist
 from rung.training.heads import FOLDS, USUAL, Trained, gram, solve, train_heads
 from rung.workload import Field
-from small_workload import INTENTS, CountingEncoder, messages
+from small_workload import INTENTS, CountingEncoder, messages, with_mixed
 
 INTENT = Field("intent", "label", {}, tuple(INTENTS))
 ORDER = Field("order", "copy", {"type": ["string", "null"], "pattern": "^AB[0-9]{4}$"}, find=(r"(?i)\bAB[ -]?[0-9]{4}\b",))
@@ -34,16 +34,6 @@ OUTSIDE = [
     "Donaudampfschifffahrtsgesellschaft",
     "!!! ??? ...",
 ]
-
-
-def with_mixed(cases: int, mixed: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Plain cases and some that begin like one intent and go on like another, as real ones do: nobody gets them all right."""
-    lines = messages(cases, seed)
-    others = messages(2 * mixed, seed + 1)
-    return lines + [
-        {"input": f"{one['input'][:60]} {two['input'][-60:]}", "expected": [one, two][place % 2]["expected"]}
-        for place, (one, two) in enumerate(zip(others[:mixed], others[mixed + 1 :], strict=False))
-    ]
 
 
 @pytest.fixture(scope="module")

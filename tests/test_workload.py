@@ -24,7 +24,7 @@ Report = Callable[..., dict[str, str]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_workload(tmp_path_factory.mktemp("workload"), cases=6).folder
+    return write_workload(tmp_path_factory.mktemp("workload"), 6).folder
 
 
 @pytest.fixture

@@ -79,7 +79,8 @@ def _read(file: Path) -> Mapping[str, Answer]:
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 raw: dict[str, Any] = json.loads(line)
-                answers[raw.pop("key")] = Answer(**raw)
+                key = raw.pop("key")  # first: on the left side below it would still stand in `raw`
+                answers[key] = Answer(**raw)
             except (ValueError, TypeError, KeyError):
                 continue  # cut short by an interruption, or empty
     return answers

@@ -1,0 +1,267 @@
+"""A release is what was evaluated, to the byte, whatever happens to the files beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rung.cascade import Cascade, decide
+from rung.cascade.promise import Threshold
+from rung.core import Case, Decision, Outcome
+from rung.ledger import open_ledger
+from rung.models.calibration import Calibration
+from rung.models.encoder import Encoder
+from rung.release import (
+    Parts,
+    Release,
+    ReleaseError,
+    asked_schema,
+    close_models,
+    find_release,
+    freeze,
+    inputs_of,
+    load_release,
+    open_live,
+    open_release,
+    open_tiers,
+    source_files,
+)
+from rung.testing import FakeModel
+from rung.workload import Workload, load
+from small_workload import messages, write_gold, write_workload
+
+CASE = Case("I want to be refunded for the lamp, the price was lower last week. Order ab-1234")
+ANSWER = {"intent": "refund", "order": "AB1234", "reply": "About your refund, order AB1234."}
+PARTS = Parts(None, {"specialist": Calibration({}, 0.0)}, 0.5)  # enough to be frozen, where nothing needs to answer
+
+Small = tuple[Workload, Release]
+
+
+def decided(cascade: Cascade, case: Case = CASE) -> Decision:
+    async def run() -> Decision:
+        try:
+            return await decide(case, cascade)
+        finally:
+            await close_models(cascade)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def copied(small: Small, tmp_path: Path) -> Small:
+    """The session's workload and release in a folder of their own, to be damaged."""
+    workload, release = small
+    shutil.copytree(workload.folder, tmp_path / "copy")
+    folder = tmp_path / "copy" / ".rung" / "releases" / release.id
+    return load(tmp_path / "copy"), load_release(folder)
+
+
+def test_a_release_holds_what_it_was_made_from_and_its_evidence(small: Small, minilm: Encoder) -> None:
+    workload, release = small
+    assert release.folder == workload.state / "releases" / release.id
+    assert release.inputs == inputs_of(workload, minilm)
+    assert release.report == (release.folder / "report.txt").read_text(encoding="utf-8").rstrip("\n")
+    assert (release.evidence["cases"], release.evidence["gold"]["cases"]) == (72, 360)
+    assert Threshold(**release.evidence["threshold"]).level > 0
+    frozen = {path.relative_to(release.folder).as_posix() for path in release.folder.rglob("*") if path.is_file()}
+    assert frozen == {
+        "workload/workload.yaml",
+        *(f"workload/replies/{intent}.md" for intent in ("refund", "login", "weather")),
+        "specialist.safetensors",
+        "specialist.json",
+        "cascade.json",
+        "evidence.json",
+        "report.txt",
+        "manifest.json",
+    }
+
+
+def test_an_opened_release_decides(small: Small, minilm: Encoder) -> None:
+    workload, cascade = open_release(small[1], minilm)
+    assert (workload.name, cascade.release) == ("small", small[1].id)
+    decision = decided(cascade)
+    assert (decision.outcome, decision.answer, decision.tier) == (Outcome.ACCEPTED, ANSWER, "specialist")
+    assert decision.release == small[1].id
+
+
+def test_it_works_from_its_own_files_when_those_beside_it_change_or_go(copied: Small, minilm: Encoder) -> None:
+    workload, release = copied
+    (workload.folder / "replies" / "refund.md").write_text("Changed {order}", encoding="utf-8")
+    assert decided(open_release(release, minilm)[1]).answer == ANSWER
+    for path in workload.folder.iterdir():
+        if path != workload.state:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert decided(open_release(load_release(release.folder), minilm)[1]).answer == ANSWER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "specialist.safetensors").write_bytes(
+            bytes([(data := (folder / "specialist.safetensors").read_bytes())[0] ^ 1]) + data[1:]
+        ),
+        lambda folder: (folder / "workload" / "replies" / "login.md").unlink(),
+        lambda folder: (folder / "workload" / "extra.py").write_text("x = 1"),
+        lambda folder: (folder / "cascade.json").write_text((folder / "cascade.json").read_text() + " "),
+        lambda folder: (folder / "cascade.json").rename(folder / "renamed.json"),
+        lambda folder: (folder / "report.txt").write_text("all is well"),
+        lambda folder: (folder / "evidence.json").write_text("{}"),
+        lambda folder: (folder / "manifest.json").write_text("{"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+        lambda folder: (folder / "manifest.json").write_text('{"format": 1, "files": []}'),
+        lambda folder: (folder / "manifest.json").write_bytes(b"\xff"),
+        lambda folder: (folder / "manifest.json").unlink(),
+    ],
+)
+def test_any_change_is_found_and_such_a_release_is_not_reused(change: object, copied: Small) -> None:
+    workload, release = copied
+    assert find_release(workload, release.inputs) == release
+    assert callable(change)
+    change(release.folder)
+    with pytest.raises(ReleaseError, match="`rung train`") as refused:
+        load_release(release.folder)
+    assert str(release.folder) in str(refused.value)
+    assert find_release(workload, release.inputs) is None
+
+
+def test_the_error_names_what_changed(copied: Small) -> None:
+    _, release = copied
+    (release.folder / "workload" / "extra.py").touch()
+    (release.folder / "report.txt").unlink()
+    with pytest.raises(ReleaseError, match=r"report\.txt, workload/extra\.py changed after the release was frozen"):
+        load_release(release.folder)
+
+
+def test_a_manifest_made_to_fit_does_not_fit_the_name(copied: Small) -> None:
+    _, release = copied
+    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
+    (release.folder / "manifest.json").write_text(json.dumps({**manifest, "inputs": "other"}), encoding="utf-8")
+    with pytest.raises(ReleaseError, match=r"manifest\.json changed"):
+        load_release(release.folder)
+
+
+def test_a_folder_that_is_no_release_and_another_format_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="is not a release"):
+        load_release(tmp_path / "none")
+    (tmp_path / "manifest.json").write_text('{"format": 99}', encoding="utf-8")
+    with pytest.raises(ReleaseError, match=r"has format 99, this Rung reads \d+"):
+        load_release(tmp_path)
+
+
+def test_whatever_decides_a_case_changes_the_inputs(tmp_path: Path, minilm: Encoder) -> None:
+    seen: set[str] = set()
+
+    def note(workload: Workload) -> None:
+        found = inputs_of(workload, minilm)
+        assert found == inputs_of(load(workload.folder), minilm)
+        assert found not in seen
+        seen.add(found)
+
+    note(write_workload(tmp_path, 6))
+    (tmp_path / "replies" / "login.md").write_text("Other words.", encoding="utf-8")
+    note(load(tmp_path))
+    (tmp_path / "endpoints.yaml").write_text("{}", encoding="utf-8")
+    note(load(tmp_path))
+    (tmp_path / "checks.py").write_text("def fine(case, answer): ...\n", encoding="utf-8")
+    checked = write_workload(tmp_path, 6, checks=["checks.py:fine"])
+    note(checked)
+    (tmp_path / "checks.py").write_text("def fine(case, answer): return None\n", encoding="utf-8")
+    note(checked)
+    write_gold(tmp_path, messages(7))
+    note(checked)
+    other = replace(minilm, name="another")
+    assert inputs_of(checked, other) not in seen
+    assert set(source_files(checked)) == {
+        "workload.yaml",
+        "endpoints.yaml",
+        "checks.py",
+        *(f"replies/{intent}.md" for intent in ("refund", "login", "weather")),
+    }
+
+
+def test_the_hash_changes_with_every_part_and_with_nothing_else(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    first = freeze(workload, PARTS, "inputs", {"n": 1}, "report")
+    assert freeze(workload, PARTS, "inputs", {"n": 1}, "report") == first
+    others = [
+        freeze(workload, replace(PARTS, level=0.6), "inputs", {"n": 1}, "report"),
+        freeze(workload, replace(PARTS, calibrations={"specialist": Calibration({}, 0.1)}), "inputs", {"n": 1}, "report"),
+        freeze(workload, PARTS, "other", {"n": 1}, "report"),
+        freeze(workload, PARTS, "inputs", {"n": 2}, "report"),
+        freeze(workload, PARTS, "inputs", {"n": 1}, "another"),
+    ]
+    (tmp_path / "replies" / "login.md").write_text("Other words.", encoding="utf-8")
+    others.append(freeze(workload, PARTS, "inputs", {"n": 1}, "report"))
+    assert len({first.id, *(other.id for other in others)}) == 1 + len(others)
+    assert all(len(release.id) == 64 for release in others)
+
+
+def test_freezing_shows_all_or_nothing(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    with pytest.raises(TypeError):
+        freeze(workload, PARTS, "inputs", {"not JSON": object()}, "report")
+    assert list((workload.state / "releases").iterdir()) == []
+    assert find_release(workload, "inputs") is None
+    release = freeze(workload, PARTS, "inputs", {}, "report")
+    assert [path.name for path in (workload.state / "releases").iterdir()] == [release.id]
+
+
+def test_freezing_the_same_again_repairs_what_was_damaged(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    release = freeze(workload, PARTS, "inputs", {}, "report")
+    (release.folder / "report.txt").write_text("damaged", encoding="utf-8")
+    assert freeze(workload, PARTS, "inputs", {}, "report") == release
+    assert [path.name for path in (workload.state / "releases").iterdir()] == [release.id]
+
+
+def test_the_newest_release_of_the_same_inputs_is_found(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    assert find_release(workload, "inputs") is None
+    freeze(workload, PARTS, "inputs", {"n": 1}, "report")
+    newest = freeze(workload, PARTS, "inputs", {"n": 2}, "report")
+    freeze(workload, PARTS, "other", {"n": 3}, "report")
+    (workload.state / "releases" / "abandoned").mkdir()
+    assert find_release(workload, "inputs") == newest
+    assert find_release(workload, "unknown") is None
+
+
+def test_what_answers_is_recorded_before_it_is_returned(small: Small, minilm: Encoder, tmp_path: Path) -> None:
+    async def run() -> None:
+        ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+        live = open_live(small[1], ledger, minilm)
+        decision = await live.decide(CASE)
+        assert (decision.answer, live.release) == (ANSWER, small[1].id)
+        found = ledger.find(CASE.id)
+        assert found is not None and found.decision.answer == ANSWER
+        await live.close()
+        await ledger.close()
+
+    asyncio.run(run())
+
+
+def test_an_endpoint_is_shown_the_answers_own_schema_and_no_more(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    assert asked_schema(workload) == {
+        "type": "object",
+        "properties": {
+            "intent": {"enum": ["refund", "login", "weather"]},
+            "order": {"type": ["string", "null"], "pattern": "^AB[0-9]{4}$"},
+        },
+        "required": ["intent", "order"],
+        "additionalProperties": False,
+    }
+
+
+def test_tiers_are_opened_in_the_workloads_order(tmp_path: Path) -> None:
+    local = {"url": "http://localhost:1/v1", "size": "tiny", "weights": "open", "boundary": "inside", "price": {}}
+    tiers = ["specialist", {"endpoint": "slm", "model": "phi", "timeout": "2s"}]
+    workload = write_workload(tmp_path, 6, {"slm": local}, tiers=tiers)
+    specialist = FakeModel(lambda case, objections: None)
+    opened = open_tiers(workload, specialist)
+    assert [(name, timeout, repairs) for name, _, timeout, repairs in opened] == [("specialist", 20, False), ("slm/phi", 2, True)]
+    assert opened[0][1] is specialist

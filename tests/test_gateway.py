@@ -201,15 +201,17 @@ def test_a_decision_can_be_asked_for_looked_up_and_settled(stage: Stage) -> None
     assert {name: found[name] for name in decided} == decided
     assert found["verdict"] is None and found["workload"] == "support" and datetime.fromisoformat(found["at"]).tzinfo
     assert found["attempts"][0]["tier"] == "specialist" and not found["attempts"][0]["trusted"]
-    settled = post(stage, f"/v1/decisions/{decided['id']}/feedback", {"answer": {"intent": "refund"}, "note": "said so"})
+    settled = post(
+        stage, f"/v1/decisions/{decided['id']}/feedback", {"answer": {"intent": "refund", "order": None}, "note": "said so"}
+    )
     assert settled.status_code == 200
     verdict = httpx.get(f"{stage.url}/v1/decisions/{decided['id']}").json()["verdict"]
-    assert verdict == {"answer": {"intent": "refund"}, "by": "anonymous", "note": "said so"}
+    assert verdict == {"answer": {"intent": "refund", "order": None}, "by": "anonymous", "note": "said so"}
 
 
 def test_a_verdict_must_fit_the_workload_and_a_known_decision(stage: Stage) -> None:
     id = post(stage, "/v1/workloads/support/decisions", {"input": "hello"}).json()["id"]
-    wrong = post(stage, f"/v1/decisions/{id}/feedback", {"answer": {"intent": "refunds"}})
+    wrong = post(stage, f"/v1/decisions/{id}/feedback", {"answer": {"intent": "refunds", "order": None}})
     assert wrong.status_code == 400 and error(wrong)["param"] == "answer.intent"
     unknown = post(stage, "/v1/decisions/none/feedback", {"answer": {"intent": "refund"}})
     assert unknown.status_code == 404 and error(unknown)["code"] == "decision_not_found"
@@ -238,7 +240,7 @@ def test_only_a_key_in_force_opens_the_door_and_its_name_is_recorded(locked: Sta
     answer = client(locked, key).chat.completions.create(model="support", messages=user("hello"))
     record = locked.ledger.find(answer.id.removeprefix("chatcmpl-"))
     assert record is not None and record.case.asked_by == "billing"
-    feedback = {"answer": {"intent": "other"}}
+    feedback = {"answer": {"intent": "other", "order": None}}
     bearer = f"Bearer {key}"
     post(locked, f"/v1/decisions/{record.decision.id}/feedback", feedback, authorization=bearer)
     verdict = locked.ledger.verdict(record.decision.id)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from time import perf_counter
 from traceback import format_exception_only
 
 from rung.core import Answer, Attempt, Case, Decision, Fields, Model, Outcome, Problem
@@ -77,8 +78,7 @@ def _outcome(attempts: Sequence[Attempt], cascade: Cascade) -> Outcome:
 async def _attempt(
     tier: Tier, case: Case, cascade: Cascade, earlier: Sequence[Attempt], objections: tuple[Problem, ...] = ()
 ) -> Attempt:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = perf_counter()
     limit = asyncio.timeout(tier.timeout)
     try:
         async with limit:
@@ -95,7 +95,7 @@ async def _attempt(
             answer=answer,
             problems=problems,
             confidence=confidence,
-            seconds=answer.seconds or loop.time() - began,
+            seconds=answer.seconds or perf_counter() - began,
             cost=answer.cost,
             trusted=not problems and confidence >= cascade.level,
         )
@@ -103,7 +103,7 @@ async def _attempt(
         if _ends_the_task(error):
             raise
         reason = f"no answer within {tier.timeout:g} s" if limit.expired() else _words(error)
-        return Attempt(tier=tier.name, answer=None, problems=(Problem("model", reason),), seconds=loop.time() - began)
+        return Attempt(tier=tier.name, answer=None, problems=(Problem("model", reason),), seconds=perf_counter() - began)
 
 
 def _ends_the_task(error: BaseException) -> bool:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
-import jsonschema_rs
 from msgspec import Meta, Struct, field
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect, Request
@@ -27,6 +26,7 @@ from rung.gateway.metrics import Metrics
 from rung.gateway.refusal import Refusal
 from rung.gateway.wire import read, require_length, respond
 from rung.ledger import Ledger, Record
+from rung.review import ReviewError, settle
 
 if TYPE_CHECKING:
     from rung.release import Live
@@ -58,7 +58,6 @@ class Gateway:
         """Stand around these releases."""
         self.open_access = open_access
         self._lives = {live.workload.name: live for live in lives}
-        self._schemas = {name: _validator(live.workload.schema) for name, live in self._lives.items()}
         self._ledger = ledger
         self._metrics = Metrics()
         self._checking = asyncio.Lock()
@@ -158,13 +157,15 @@ class Gateway:
     async def _settle(self, request: Request) -> Response:
         feedback = await read(request, Feedback)
         record = await self._record(request.path_params["id"])
-        error = next(self._schemas[record.workload].iter_errors(feedback.answer), None)
-        if error is not None:
-            param = ".".join(["answer", *map(str, error.instance_path)])
-            raise Refusal(400, "invalid_answer", f"The answer does not fit the workload: {error.message}.", param)
         verdict = Verdict(record.decision.id, feedback.answer, request.state.caller, feedback.note)
-        await asyncio.to_thread(self._ledger.settle, verdict, datetime.now(UTC))
-        return respond({"decision": verdict.decision, **_verdict(verdict)})
+        workload = self._lives[record.workload].workload
+        try:
+            settled = await asyncio.to_thread(settle, self._ledger, workload, verdict, datetime.now(UTC))
+        except ReviewError as error:
+            field = error.problems[0].message.split(":")[0] if error.problems else "answer"
+            param = "answer" if field == "answer" else f"answer.{field}"
+            raise Refusal(400, "invalid_answer", str(error), param) from error
+        return respond({"decision": settled.decision, **_verdict(settled)})
 
     async def _show_metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
@@ -259,11 +260,3 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {"answer": dict(verdict.answer), "by": verdict.by, "note": verdict.note}
-
-
-def _validator(schema: Any) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(schema, retriever=_refuse_to_fetch)
-
-
-def _refuse_to_fetch(uri: str) -> Any:
-    raise ValueError(f"{uri} lies outside the workload's schema, and Rung fetches nothing")

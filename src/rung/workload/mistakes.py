@@ -255,7 +255,8 @@ def _schema_mistakes(answer: dict[str, Any]) -> Iterator[Mistake]:
             offline=True,
         )
     except jsonschema_rs.ValidationError as error:
-        yield ("answer", *error.instance_path), f"{error.message}. A $ref must point into the schema itself."
+        hint = "" if error.instance_path else ". A $ref must point into the schema itself: Rung fetches nothing"
+        yield ("answer", *error.instance_path), error.message + hint
     except (jsonschema_rs.ReferencingError, ValueError) as error:
         yield ("answer",), str(error)
 

@@ -86,8 +86,13 @@ def test_a_signal_made_to_rise_never_gets_a_falling_weight() -> None:
 
 @pytest.mark.parametrize(("right", "expected"), [([True] * 8, 0.9), ([False] * 8, 0.1), ([], 0.5)])
 def test_with_one_outcome_or_none_the_probability_is_a_constant_short_of_certainty(right: list[bool], expected: float) -> None:
-    fitted = fit_calibration([{"a": float(at)} for at in range(len(right))], right)
+    fitted = fit_calibration([{"a": float(at)} for at in range(len(right))], right, rising=False)
     assert fitted({}) == pytest.approx(expected)
+
+
+def test_gold_on_which_a_model_never_fails_does_not_make_it_sure_of_what_is_unlike_the_gold() -> None:
+    fitted = fit_calibration([{"a": 10.0 + at} for at in range(40)], [True] * 40)
+    assert fitted({"a": -200.0}) < 0.1 < 0.9 < fitted({"a": 50.0})
 
 
 def test_a_perfect_signal_does_not_run_away() -> None:

@@ -35,7 +35,7 @@ def workload(folder: Path, *checks: str, schema: Mapping[str, Any] = SCHEMA) -> 
     return Workload(
         name="support",
         task="Triage.",
-        folder=folder,
+        file=folder / "workload.yaml",
         schema=schema,
         fields=(),
         gold=folder / "gold.jsonl",

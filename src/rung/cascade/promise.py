@@ -104,13 +104,13 @@ def levels(rehearsal: Judged, cases: int, promise: Promise) -> list[float]:
     """The levels to test on `cases` calibration cases, cautious to bold, drawn from a rehearsal on other cases.
 
     The walk starts where the rehearsal says the test has its best chance: before that too few cases are answered for any
-    bound, and a walk that starts there stops there. No level is 0: a confidence of 0 says that the answer cannot be judged.
+    bound, and a walk that starts there stops there. Every tier's confidences are steps, or a sure large tier would hide the
+    levels at which a small one begins to answer. No level is 0: a confidence of 0 says that the answer cannot be judged.
     """
-    best = rehearsal.confidence.max(axis=1)
-    best = np.sort(best[best > 0])[::-1]
-    if not len(best):
+    steps = np.sort(rehearsal.confidence[rehearsal.confidence > 0])[::-1]
+    if not len(steps):
         return []
-    ladder = np.unique(best[np.linspace(0, len(best) - 1, STEPS).astype(int)])[::-1]
+    ladder = np.unique(steps[np.linspace(0, len(steps) - 1, STEPS).astype(int)])[::-1]
     scale = cases / len(rehearsal)
     chances: list[float] = []
     for level in ladder:

@@ -18,7 +18,8 @@ def fit_calibration(
     """Fit P(right | signals) over n cases. Signals that never vary are left out; with only one outcome it is a constant.
 
     `rising` says that each signal was made so that more of it means surer: one whose weight would turn negative among its
-    correlated neighbours is left out, because such a weight misleads where the neighbours part, on texts unlike the gold.
+    correlated neighbours is left out, because such a weight misleads where the neighbours part, on texts unlike the gold. One
+    imaginary case, less sure than any seen, counts as wrong: gold on which a model never fails must not make it sure of all.
     Cases with a signal that is missing or no finite number teach nothing: `Calibration` never trusts such a case. The constant
     is (right + 1) / (n + 2), so that nothing is ever held for certain (Laplace's rule of succession).
     """
@@ -27,6 +28,9 @@ def fit_calibration(
     usable = np.isfinite(rows).all(axis=1)
     values, outcome = rows[usable], np.asarray(right, np.float64)[usable]
     base = (outcome.sum() + 1) / (len(outcome) + 2)
+    if rising and len(values):
+        values = np.vstack([values, values.min(axis=0) - values.std(axis=0)])
+        outcome = np.append(outcome, 0.0)
     bias = float(np.log(base / (1 - base)))
     if not 0 < outcome.sum() < len(outcome):
         return Calibration({}, bias)

@@ -9,18 +9,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from rung.core import Case, RungError
 from rung.ledger import Ledger
 from rung.release import Live
 
 AT_ONCE = 64
 MOST_NAMED = 50
+_OPENING = b'{"id": "'  # how every line of the output begins
 
 
 class BatchError(RungError):
     """The input is not a file of cases, or the output belongs to another one."""
 
     code = "batch_invalid"
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    input: str
+    context: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 
 def read_cases(file: Path) -> list[Case]:
@@ -33,20 +41,23 @@ def read_cases(file: Path) -> list[Case]:
         raise BatchError(f"{file}: cannot be read ({error.strerror}).") from error
     for number, line in enumerate(lines, 1):
         try:
-            cases.append(_case(json.loads(line)))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            mistakes.append(f'  line {number}: is not {{"input": "text", "context": {{...}}}} with a text that is not blank')
+            cases.append(_case(line))
+        except (ValueError, RecursionError) as error:
+            mistakes.append(f"\n  line {number}: {error}")
     if mistakes:
         more = f"\n  and {len(mistakes) - MOST_NAMED} more" if len(mistakes) > MOST_NAMED else ""
-        named = "\n".join(mistakes[:MOST_NAMED])
-        raise BatchError(f"{file}: {len(mistakes)} of {len(lines)} lines cannot be used\n{named}{more}\nNothing was decided.")
+        count = f"{len(mistakes)} of {len(lines)} lines are not"
+        shape = '{"input": "text"}, with "context": {...} if there is one:'
+        raise BatchError(f"{file}: {count} {shape}{''.join(mistakes[:MOST_NAMED])}{more}\nNothing was decided.")
     return cases
 
 
-def _case(raw: dict[str, Any]) -> Case:
-    if set(raw) - {"input", "context"} or not raw["input"].strip():
-        raise ValueError
-    return Case(raw["input"], dict(raw.get("context", {})), "batch")
+def _case(line: bytes) -> Case:
+    # json.loads, not msgspec's reader: that one refuses halves of a character, which real texts do hold.
+    read = msgspec.convert(json.loads(line), _Line)
+    if not read.input.strip():
+        raise ValueError("the text is blank")
+    return Case(read.input, read.context, "batch")
 
 
 def count_done(output: Path, cases: list[Case], ledger: Ledger) -> int:
@@ -58,11 +69,13 @@ def count_done(output: Path, cases: list[Case], ledger: Ledger) -> int:
         return 0
     content = output.read_bytes()
     whole = content.rfind(b"\n") + 1
-    lines = content[:whole].splitlines()
+    lines, torn = content[:whole].splitlines(), content[whole:]
+    if torn[: len(_OPENING)] != _OPENING[: len(torn)]:
+        raise BatchError(f"{output}: is not a file of decisions. Name another output.")
     for number in {1, len(lines)} if lines else ():
         if number > len(cases) or _text_of(lines[number - 1], ledger) != cases[number - 1].text:
             raise BatchError(f"{output}: line {number} does not answer line {number} of the input. Name another output.")
-    if whole < len(content):
+    if torn:
         os.truncate(output, whole)
     return len(lines)
 

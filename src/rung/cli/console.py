@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from rung.workload import Workload
 
 WIDE = 150  # columns where there is no terminal to ask
 
@@ -31,6 +34,11 @@ def say_json(document: Any) -> None:
 def hint(text: str) -> None:
     """What to do next, on standard error, so that scripts do not read it."""
     err.print(text, style="dim", markup=False)
+
+
+def path_of(workload: Workload) -> str:
+    """What to type to name this workload: its file, or the folder where that is enough."""
+    return shlex.quote(str(workload.folder if workload.file.name == "workload.yaml" else workload.file))
 
 
 @contextmanager

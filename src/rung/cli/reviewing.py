@@ -8,11 +8,13 @@ from typing import Any
 
 import typer
 
-from rung.cli.console import hint, say, say_json
+from rung.cli.console import hint, path_of, say, say_json
 from rung.core import Verdict
 from rung.ledger import Ledger
 from rung.review import ReviewError, Waiting, settle, waiting
 from rung.workload import Field, Workload
+
+SKIP, QUIT = "/s", "/q"  # not letters alone: a label may be one
 
 
 def list_waiting(ledger: Ledger, workload: Workload, limit: int, json_: bool) -> None:
@@ -25,7 +27,7 @@ def list_waiting(ledger: Ledger, workload: Workload, limit: int, json_: bool) ->
         say(f"{each.id}  {each.at:%Y-%m-%d %H:%M}  {each.confidence:.3f}  {' '.join(each.text.split())[:90]}")
     say(f"{ledger.count_waiting(workload.name):,} waiting")
     if found:
-        hint(f"next: rung review {workload.folder} --settle {found[0].id} --answer JSON")
+        hint(f"next: rung review {path_of(workload)} --settle {found[0].id} --answer JSON")
 
 
 def settle_one(ledger: Ledger, workload: Workload, verdict: Verdict, json_: bool) -> None:
@@ -37,53 +39,62 @@ def settle_one(ledger: Ledger, workload: Workload, verdict: Verdict, json_: bool
         say(f"settled {settled.decision}: {json.dumps(dict(settled.answer), ensure_ascii=False)}")
 
 
-def settle_in_turn(ledger: Ledger, workload: Workload, by: str) -> None:
-    """Show each waiting case and ask for its fields; Enter keeps the suggestion, `s` skips the case, `q` ends."""
-    asked = [field for field in workload.fields if field.name in workload.asked]
-    for each in waiting(ledger, workload):
+def settle_in_turn(ledger: Ledger, workload: Workload, by: str, limit: int) -> None:
+    """Show each waiting case and ask for its fields until they fit, or the case is skipped, or the person has had enough."""
+    found = waiting(ledger, workload, limit)
+    if found:
+        say(f"For each field: Enter keeps the suggestion, - is none, {SKIP} skips the case, {QUIT} ends.")
+    for each in found:
         say(f"\n{each.id}, {each.at:%Y-%m-%d %H:%M} UTC\n{each.text}\n")
         for problem in each.problems:
             say(f"  {problem.check}: {problem.message}")
-        answer = _ask(asked, dict(each.suggestion or {}))
-        if answer == "q":
+        if _settle_asking(ledger, workload, each, by) == QUIT:
             break
-        if not isinstance(answer, dict):
-            continue
+    say(f"{ledger.count_waiting(workload.name):,} waiting")
+
+
+def _settle_asking(ledger: Ledger, workload: Workload, each: Waiting, by: str) -> str | None:
+    asked = [field for field in workload.fields if field.name in workload.asked]
+    while True:
+        answer = _ask(asked, dict(each.suggestion or {}))
+        if isinstance(answer, str):
+            return answer
         try:
-            settle_one(ledger, workload, Verdict(each.id, answer, by), json_=False)
+            return settle_one(ledger, workload, Verdict(each.id, answer, by), json_=False)
         except ReviewError as error:
             say(str(error))
-    say(f"{ledger.count_waiting(workload.name):,} waiting")
 
 
 def _ask(fields: list[Field], suggestion: dict[str, Any]) -> dict[str, Any] | str:
     answer: dict[str, Any] = {}
     for field in fields:
         suggested = suggestion.get(field.name)
-        labels = f" ({', '.join(map(str, field.labels))})" if field.labels else " (- for none)"
-        given = typer.prompt(f"{field.name}{labels}, s to skip, q to end", default=_shown(suggested)).strip()
-        if given in ("s", "q"):
+        labels = f" ({', '.join(map(_shown, field.labels))})" if field.labels else ""
+        try:
+            given = str(typer.prompt(f"{field.name}{labels}", default=_shown(suggested))).strip()
+        except typer.Abort:  # Ctrl-C or Ctrl-D: what was settled is kept
+            return QUIT
+        if given in (SKIP, QUIT):
             return given
-        answer[field.name] = suggested if given == _shown(suggested) else _parsed(given, field)
+        answer[field.name] = suggested if given == _shown(suggested) else _read(given, field)
     return answer
 
 
 def _shown(value: Any) -> str:
-    return "-" if value is None else str(value)
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _parsed(given: str, field: Field) -> Any:
-    if given == "-":
-        return None
-    by_text = {str(label): label for label in field.labels}
-    if given in by_text:
-        return by_text[given]
+def _read(given: str, field: Field) -> Any:
+    """What was typed, as the field holds it; if it is nothing the field can hold, the schema will object."""
+    by_text = {_shown(label): label for label in field.labels}
+    if given in by_text or given == "-":
+        return by_text.get(given)
+    if "string" in str(field.schema.get("type")):
+        return given
     try:
-        return (
-            json.loads(given)
-            if "number" in str(field.schema.get("type")) or "integer" in str(field.schema.get("type"))
-            else given
-        )
+        return json.loads(given)
     except ValueError:
         return given
 

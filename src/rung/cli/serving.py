@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import aiohttp
 import uvloop
 
-from rung.cli.console import decisions_table, hint, out, say
+from rung.cli.console import decisions_table, hint, out, path_of, say
 from rung.embedded import current_release, ledger_of
-from rung.gateway import application, require_port, serving
+from rung.gateway import GatewayError, application, require_port, serving
 from rung.gateway import serve as serve_application
 from rung.gateway.guard import is_loopback
 from rung.ledger import Ledger
 from rung.models.encoder import open_encoder
-from rung.release import Live, Release, find_release, inputs_of, open_live
+from rung.release import Live, Release, ReleaseError, find_release, inputs_of, open_live
 from rung.workload import Workload
 
-SAMPLES = "samples.jsonl"  # beside the workload: messages that `rung up` plays when nobody is at the terminal
-MOST_SAMPLES = 12
 
-
-def up(workload: Workload, host: str, port: int) -> None:
-    """Train in a child process if need be, then serve; without a terminal play the samples and end."""
-    if port:
-        require_port(host, port)
+def up(workload: Workload, host: str, port: int, samples: list[str] | None) -> None:
+    """Train in a child process if need be, then serve until told to stop; if there are samples, play them instead and end."""
+    require_port(host, port)
     release = _made(workload)
     if release is None:
         # A process of its own: its memory goes back, and what serves has never loaded what trains.
         status = subprocess.run([sys.executable, "-m", "rung.cli", "train", str(workload.file)], check=False).returncode
+        if status < 0:
+            raise ReleaseError(f"{workload.file}: training was ended by signal {-status}. Run the same command again to go on.")
         if status:
-            sys.exit(status if status > 0 else 1)
+            sys.exit(status)  # the child has said why
         release = _made(workload)
         if release is None:
-            sys.exit("rung: the files changed while they were being trained on; run the same command again")
+            raise ReleaseError(f"{workload.file}: something changed while it was being trained on. Run the same command again.")
     else:
         say(release.report)
     ledger = ledger_of(workload)
     if ledger.current_release(workload.name) != release.id:
         ledger.note_release(workload.name, release.id, datetime.now(UTC), {"inputs": release.inputs})
-    attended = sys.stdin.isatty() and sys.stdout.isatty()
-    uvloop.run(_serve(release, ledger, host, port) if attended else _play(workload, release, ledger, host))
+    uvloop.run(_serve(release, ledger, host, port) if samples is None else _play(samples, release, ledger, port))
+    if samples is not None:
+        hint(f"next: rung review {path_of(workload)}, rung report {path_of(workload)}")
 
 
 def serve(workload: Workload, host: str, port: int) -> None:
@@ -81,29 +78,26 @@ def _welcome(live: Live, url: str, open_access: bool) -> None:
     hint("Ctrl-C ends it")
 
 
-async def _play(workload: Workload, release: Release, ledger: Ledger, host: str) -> None:
+async def _play(samples: list[str], release: Release, ledger: Ledger, port: int) -> None:
     """Ask the samples over HTTP, as a caller would, and print what came back."""
     live = open_live(release, ledger)
     asked: list[tuple[str, dict[str, Any]]] = []
     try:
         async with (
-            serving(application([live], ledger, open_access=True), "127.0.0.1", 0) as url,
+            serving(application([live], ledger, open_access=True), "127.0.0.1", port) as url,
             aiohttp.ClientSession() as caller,
         ):
-            say(f"\nServing {workload.name} on {url}; nobody is at the terminal, so its sample messages are played:\n")
-            for text in _samples(workload):
-                async with caller.post(f"{url}/v1/workloads/{workload.name}/decisions", json={"input": text}) as reply:
-                    asked.append((text, await reply.json()))
+            name = live.workload.name
+            say(f"\nServing {name} on {url}; nobody is at the terminal, so its sample messages are played:\n")
+            for text in samples:
+                async with caller.post(f"{url}/v1/workloads/{name}/decisions", json={"input": text}) as reply:
+                    document = await reply.json()
+                    if reply.status != 200:
+                        raise GatewayError(f"The sample {text[:60]!r} was not answered: {document['error']['message']}")
+                    asked.append((text, document))
     finally:
         await live.close()
         await ledger.close()
     out.print(decisions_table(asked))
     people = sum(document["answer"] is None for _, document in asked)
     say(f"\n{len(asked) - people} of {len(asked)} answered without a person, every decision recorded.")
-    hint(f"next: rung review {workload.file.parent}, rung report {workload.file.parent}")
-
-
-def _samples(workload: Workload) -> list[str]:
-    own = workload.folder / SAMPLES
-    lines = (own if own.exists() else workload.gold).read_text(encoding="utf-8").splitlines()
-    return [str(json.loads(line)["input"]) for line in islice((line for line in lines if line.strip()), MOST_SAMPLES)]

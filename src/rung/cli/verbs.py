@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rung.cli.console import err, hint, say, say_json, short, stage
+from rung.cli.console import err, hint, path_of, say, say_json, short, stage
 from rung.core import RungError, Verdict
 from rung.workload import load
 
@@ -19,15 +20,17 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Answer every case on the lowest rung that holds.",
+    help="Answer every case on the lowest rung that holds. Begin with: rung up WORKLOAD",
 )
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 app.add_typer(keys, name="keys")
 
-File = Annotated[Path, typer.Argument(help="The workload file, or the folder that holds workload.yaml.")]
+File = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="The workload file, or the folder that holds workload.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Host = Annotated[str, typer.Option(help="The address to serve on; any other than this machine's own asks for API keys.")]
-Port = Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")]
+
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -35,23 +38,46 @@ def main() -> None:
     try:
         app()
     except RungError as error:
-        err.print(f"rung: {error}", style="red", markup=False)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        hint("interrupted; run the same command again to go on")
-        sys.exit(130)
+        _fail(str(error), error.exit_status)
+    except OSError as error:
+        where, why = error.filename or "a file", error.strerror or error
+        _fail(f"{where}: cannot be read or written ({why}). Run the same command again once it can.", 2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            hint("interrupted; run the same command again to go on")
+        raise
+
+
+def _fail(text: str, status: int) -> None:
+    err.print(f"rung: {text}", style="red", markup=False)
+    sys.exit(status)
 
 
 @app.command()
-def up(file: File, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+def up(
+    file: File,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="The port to serve on, 0 for a free one.", show_default="8080, without a terminal a free one"),
+    ] = None,
+) -> None:
     """Check the file, train what is missing, gate it, and serve. Without a terminal: play the samples and end."""
+    from rung.cli.samples import read_samples
     from rung.cli.serving import up as run
 
-    run(load(file), host, port)
+    attended = sys.stdin.isatty() and sys.stdout.isatty()
+    workload = load(file)
+    samples = None if attended else read_samples(workload)
+    run(workload, host, (8080 if attended else 0) if port is None else port, samples)
 
 
 @app.command()
-def serve(file: File, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+def serve(
+    file: File,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to serve on, 0 for a free one.")] = 8080,
+) -> None:
     """Serve the current release until Ctrl-C or SIGTERM; nothing is trained."""
     from rung.cli.serving import serve as run
 
@@ -75,7 +101,7 @@ def check(file: File, json_: Json = False) -> None:
     say(f"{workload.name}: the file is right, {len(gold.examples):,} gold cases, {share:.2%} near-duplicates")
     for warning in gold.warnings:
         say(f"  {warning}")
-    hint(f"next: rung train {file}")
+    hint(f"next: rung up {path_of(workload)}")
 
 
 @app.command()
@@ -94,7 +120,7 @@ def train(file: File, json_: Json = False) -> None:
         return
     say(release.report)
     say(f"Release {release.id[:12]} in {release.folder}")
-    hint(f"next: rung serve {file}, or rung decide {file} TEXT")
+    hint(f"next: rung serve {path_of(workload)}, or rung decide {path_of(workload)} TEXT")
 
 
 @app.command()
@@ -115,7 +141,9 @@ def evaluate(file: File, json_: Json = False) -> None:
 
 @app.command()
 def decide(
-    file: File, text: Annotated[str, typer.Argument(help="The text, or - to read it from standard input.")], json_: Json = False
+    file: File,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text, or - to read it from standard input.")],
+    json_: Json = False,
 ) -> None:
     """Decide one case and record it."""
     from rung.embedded import Embedded
@@ -125,7 +153,7 @@ def decide(
         raise typer.BadParameter("there is no text to decide", param_hint="TEXT")
     workload = load(file)
     with Embedded(workload) as rung:
-        decision = rung.decide(text, asked_by=getpass.getuser())
+        decision = rung.decide(text, asked_by=_user())
     if json_:
         say_json(decision.document())
         return
@@ -134,7 +162,7 @@ def decide(
     for problem in decision.problems:
         say(f"  {problem.check}: {problem.message}")
     if decision.answer is None:
-        hint(f"next: rung review {file}")
+        hint(f"next: rung review {path_of(workload)}")
 
 
 @app.command()
@@ -155,39 +183,50 @@ def run(
             advance(done)
             rung.run(decide_all(rung.live, cases[done:], output, advance))
     say(f"{len(cases):,} decisions in {output}" + (f", {done:,} of them from before" if done else ""))
-    hint(f"next: rung report {file}")
+    hint(f"next: rung report {path_of(workload)}")
 
 
 @app.command()
 def review(
     file: File,
-    settle: Annotated[str | None, typer.Option(help="The decision to settle.")] = None,
+    settle: Annotated[str | None, typer.Option(metavar="ID", help="The decision to settle.")] = None,
     answer: Annotated[
-        str | None, typer.Option(help="The right answer as JSON; fields left out are taken from the suggestion.")
+        str | None,
+        typer.Option(metavar="JSON", help="With --settle: the right answer; fields left out are taken from the suggestion."),
     ] = None,
-    note: Annotated[str, typer.Option(help="Why.")] = "",
-    limit: Annotated[int, typer.Option(help="How many to list.")] = 50,
+    note: Annotated[str, typer.Option(help="Why, kept with the verdict.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many cases at most.")] = 50,
     json_: Json = False,
 ) -> None:
     """List what waits for a person; settle one by --settle ID --answer JSON, or one after the other in a terminal."""
     from rung.cli.reviewing import list_waiting, settle_in_turn, settle_one
     from rung.embedded import ledger_of
 
+    if settle is None and (answer is not None or note):
+        raise typer.BadParameter("needs --settle: which decision is it about?", param_hint="--answer" if answer else "--note")
+    fields = _fields(answer)
     workload = load(file)
     ledger = ledger_of(workload)
     if settle is not None:
-        verdict = Verdict(settle, _fields(answer), getpass.getuser(), note)
-        settle_one(ledger, workload, verdict, json_)
+        settle_one(ledger, workload, Verdict(settle, fields, _user(), note), json_)
     elif json_ or not sys.stdin.isatty():
         list_waiting(ledger, workload, limit, json_)
     else:
-        settle_in_turn(ledger, workload, getpass.getuser())
+        settle_in_turn(ledger, workload, _user(), limit)
+
+
+def _user() -> str:
+    """Who asks or settles, by name; by number where the system knows no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _fields(answer: str | None) -> dict[str, Any]:
     try:
         fields = json.loads(answer or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"is not JSON: {error}", param_hint="--answer") from error
     if not isinstance(fields, dict):
         raise typer.BadParameter('must be a JSON object such as {"intent": "other"}', param_hint="--answer")
@@ -197,7 +236,7 @@ def _fields(answer: str | None) -> dict[str, Any]:
 @app.command()
 def report(
     file: File,
-    days: Annotated[float | None, typer.Option(help="Only the last so many days.")] = None,
+    days: Annotated[float | None, typer.Option(min=0, max=36_500, help="Only the last so many days.")] = None,
     json_: Json = False,
 ) -> None:
     """What was decided by whom, how often wrongly as far as people settled it, how fast, and what it cost."""
@@ -224,7 +263,7 @@ def add_key(file: File, name: Annotated[str, typer.Argument(help="Who the key is
     key = new_key()
     ledger_of(load(file)).add_key(name, digest(key), datetime.now(UTC))
     say(key)
-    hint("this is the only time the key is shown")
+    hint("this is the only time the key is shown; a gateway started from now on asks for keys")
 
 
 @keys.command("list")

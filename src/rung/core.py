@@ -91,7 +91,8 @@ class Attempt:
 class Decision:
     """The outcome of one case and every attempt that led there. `answer` is None when a person has to decide.
 
-    `cost` is in US dollars, `seconds` is wall time, `tier` is the tier whose answer was trusted ("person" if none).
+    `cost` is in US dollars, `seconds` is the time its attempts took, `tier` is the one whose answer was trusted ("person" if
+    none).
     """
 
     id: str

@@ -30,7 +30,7 @@ from rung.release import Parts, Release, close_models, find_release, freeze, inp
 from rung.training.embeddings import embed_gold
 from rung.training.heads import Trained, train_heads
 from rung.workflows.rehearsal import Remembered, rehearse
-from rung.workload import EndpointTier, SpecialistTier, Workload
+from rung.workload import EndpointTier, SpecialistTier, Workload, find_key
 
 MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
 
@@ -54,6 +54,9 @@ def train(workload: Workload, progress: Progress = silent, encoder: Encoder | No
     Raises `GoldError`, `PromiseError` when calibration cannot support the promise, and `GateError` when the test split
     contradicts it or a limit does not hold.
     """
+    for tier in workload.tiers:
+        if isinstance(tier, EndpointTier):  # a key that is not set is worth knowing before anything is trained
+            find_key(tier.endpoint, workload.folder / "endpoints.yaml")
     encoder = encoder or open_encoder()
     inputs = inputs_of(workload, encoder)
     found = find_release(workload, inputs)

@@ -18,7 +18,10 @@ from starlette.routing import Route
 
 import rung
 from gateway_stage import ask, staged
+from rung.cascade.redaction import redact
+from rung.gateway.wire import _TROUBLE
 from rung.gold import read_gold
+from rung.ledger import LedgerError
 from rung.models.encoder import Encoder
 from rung.workload import load
 from small_workload import write_workload
@@ -137,6 +140,20 @@ def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:
         closed = {path for method, path, _ in table if asyncio.run(ask(stage.app, method, path))[0] == 401}
     assert {(method, path) for method, path, _ in table} == served
     assert {path for _, path, key in table if key == "yes"} == closed
+
+
+def test_every_error_code_is_documented_and_no_other() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/rung/gateway").glob("*.py"))
+    given = set(re.findall(r'Refusal\(\s*[0-9]{3}, "(\w+)"', sources)) | {code for code, _ in _TROUBLE.values()}
+    rows = re.findall(r"^\| [0-9, ]+ \| (`.+`) \|", (ROOT / "docs/http.md").read_text("utf-8"), re.MULTILINE)
+    told = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert told == given | {LedgerError.code, "internal_error"}
+
+
+def test_the_documented_masking_is_what_is_masked() -> None:
+    (shown,) = blocks("docs/workload.md", "text redact")
+    text, masked = shown.splitlines()
+    assert redact(text, ["email", "phone", "card", "iban"]).text == masked
 
 
 def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import yaml
 
 from rung.cascade.promise import lower_bound, upper_bound
+from rung.release import Release
+from rung.workflows import train
 from rung.workload import Workload, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,3 +101,17 @@ def interval(count: int, total: int) -> str:
 def verdict(figure: float, limit: float, at_most: bool) -> str:
     """Whether a figure reaches its limit, in a word."""
     return "reached" if (figure <= limit if at_most else figure >= limit) else "MISSED"
+
+
+def banking_release(data: Path) -> tuple[Workload, Release, list[str]] | None:
+    """A release trained on Banking77's published train set, kept under .rung-bench, and the published test texts."""
+    rows = read_table(data, "banking77")
+    if rows is None:
+        return None
+    workload = write_workload(PEERS / "banking77", "banking77", rows[0], [])
+    return workload, train(workload), [text for text, _ in rows[1]]
+
+
+def describe(values: Sequence[float], digits: int = 1) -> str:
+    """The median of some rounds, and the smallest and largest."""
+    return f"{median(values):,.{digits}f} [{min(values):,.{digits}f}, {max(values):,.{digits}f}]"

@@ -136,14 +136,15 @@ def test_a_file_that_holds_no_decisions_is_not_written_over(trained: Path, tmp_p
 
 
 def test_an_input_or_output_that_cannot_be_opened_is_named(trained: Path, tmp_path: Path, call: Caller) -> None:
-    cases = write_cases(tmp_path / "in.jsonl", TEXTS[:3])
-    for input_, output, named in (
-        (tmp_path / "none", "o", "none"),
-        (cases, tmp_path / "no" / "o", "no/o"),
-        (cases, trained, "work"),
+    cases, none = write_cases(tmp_path / "in.jsonl", TEXTS[:3]), tmp_path / "none"
+    for input_, output, said in (
+        (none, tmp_path / "out", f"{none}: cannot be read"),
+        (cases, none / "out", f"{none}/out: cannot be read or written"),
+        (cases, trained, f"{trained}: is not a plain file"),
+        (cases, Path("/dev/null"), "/dev/null: is not a plain file"),
     ):
         ended = call("run", trained, "--input", input_, "--output", output)
-        assert (ended.status, ended.out) == (2, "") and f"{tmp_path}/{named}: cannot be read" in ended.err
+        assert (ended.status, ended.out) == (2, "") and said in ended.err
 
 
 class Failing:

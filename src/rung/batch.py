@@ -67,6 +67,8 @@ def count_done(output: Path, cases: list[Case], ledger: Ledger) -> int:
     """
     if not output.exists():
         return 0
+    if not output.is_file():  # what went to a device or a pipe cannot be read again, so it could not be resumed
+        raise BatchError(f"{output}: is not a plain file. Name another output.")
     content = output.read_bytes()
     whole = content.rfind(b"\n") + 1
     lines, torn = content[:whole].splitlines(), content[whole:]

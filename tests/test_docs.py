@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,7 @@ from rung.gateway.wire import _TROUBLE
 from rung.gold import read_gold
 from rung.ledger import LedgerError
 from rung.models.encoder import Encoder
+from rung.workflows import train
 from rung.workload import load
 from small_workload import write_workload
 
@@ -209,6 +211,20 @@ def test_the_examples_counts_are_those_of_its_gold() -> None:
     has = {name: sum(each[name] is not None for each in expected) for name in ("order_id", "amount", "email")}
     assert f"{has['order_id']:,} messages have an order number, {has['amount']:,} an amount, {has['email']:,} an e-mail" in page
     assert f"The {len(gold):,} messages" in page
+
+
+@pytest.mark.slow
+def test_the_report_of_the_readme_is_the_examples_report(tmp_path: Path, minilm: Encoder) -> None:
+    shutil.copytree(ROOT / "examples" / "support", tmp_path / "support", ignore=shutil.ignore_patterns(".rung"))
+    release = train(load(tmp_path / "support"), encoder=minilm)
+    lines = [line for line in release.report.splitlines() if line and not line.startswith("Time")]
+    page, evidence = (ROOT / "README.md").read_text(encoding="utf-8"), release.evidence
+    assert [line for line in lines if line not in page] == []
+    example = " ".join((ROOT / "examples/support/README.md").read_text(encoding="utf-8").split())
+    share, wrong = evidence["answered"] / evidence["cases"], evidence["wrong"]
+    seen = f"{evidence['answered']} are answered ({share:.1%}), {wrong} of them wrongly"
+    bounds = f"at least {evidence['error_at_least']:.2%} and at most {evidence['error_at_most']:.2%}"
+    assert seen.replace("%", " %") in example and bounds.replace("%", " %") in example
 
 
 def test_no_page_names_this_machine() -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from commands import KEYS, RUNG, Caller
 from rung.batch import AT_ONCE, BatchError, count_done, decide_all, read_cases
-from rung.embedded import Embedded, ledger_of
+from rung.embedded import Embedded
 from rung.ledger import Ledger, LedgerError
-from rung.release import Release
+from rung.release import Release, ledger_of
 from rung.workload import Workload, load
 from small_workload import messages
 

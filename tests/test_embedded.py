@@ -16,10 +16,9 @@ import uvicorn
 
 import rung
 from commands import KEYS, WEATHER
-from rung.embedded import ledger_of
 from rung.gateway import Gateway
 from rung.ledger import LedgerError
-from rung.release import ReleaseError
+from rung.release import ReleaseError, ledger_of
 from small_workload import write_workload
 
 

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rung.core import Case, Decision
-from rung.ledger import Ledger, open_ledger
-from rung.models.encoder import open_encoder
-from rung.release import Live, Release, ReleaseError, find_release, inputs_of, load_release, open_live
+from rung.release import Live, current_release, ledger_of, open_live
 from rung.workload import Workload
 
 if TYPE_CHECKING:
     from rung.gateway import Gateway
 
 Result = TypeVar("Result")
-
-
-def ledger_of(workload: Workload) -> Ledger:
-    """The ledger that `RUNG_LEDGER` addresses (a database URL), or the SQLite file beside the workload."""
-    embedded = f"sqlite:///{(workload.state / 'ledger.db').resolve()}"
-    return open_ledger(os.environ.get("RUNG_LEDGER") or embedded)
-
-
-def current_release(workload: Workload, ledger: Ledger) -> Release:
-    """The release that the ledger points to for this workload, or the one made from its files as they are now."""
-    pointed = ledger.current_release(workload.name)
-    if pointed is not None and (workload.state / "releases" / pointed).is_dir():
-        return load_release(workload.state / "releases" / pointed)
-    found = find_release(workload, inputs_of(workload, open_encoder())) if (workload.state / "releases").is_dir() else None
-    if found is None:
-        raise ReleaseError(f"{workload.file}: there is no release to answer with. Run `rung train {workload.file}` first.")
-    return found
 
 
 class Embedded:

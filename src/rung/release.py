@@ -19,7 +19,7 @@ from rung.cascade.checks import open_checks, sources
 from rung.cascade.redaction import Redacting
 from rung.cascade.templates import open_templates, template_files
 from rung.core import Case, Decision, Model, RungError
-from rung.ledger import Ledger, Record
+from rung.ledger import Ledger, Record, open_ledger
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.endpoint import EndpointModel
@@ -170,6 +170,29 @@ def find_release(workload: Workload, inputs: str) -> Release | None:
         except (OSError, ValueError, AttributeError, ReleaseError):
             continue  # a damaged release is not reused; what is missing is trained again
     return None
+
+
+def ledger_of(workload: Workload) -> Ledger:
+    """The ledger that `RUNG_LEDGER` addresses (a database URL), or the SQLite file beside the workload."""
+    embedded = f"sqlite:///{(workload.state / 'ledger.db').resolve()}"
+    return open_ledger(os.environ.get("RUNG_LEDGER") or embedded)
+
+
+def current_release(workload: Workload, ledger: Ledger) -> Release:
+    """The release that the ledger points to for this workload, or the one made from its files as they are now."""
+    pointed = ledger.current_release(workload.name)
+    if pointed is not None and (workload.state / "releases" / pointed).is_dir():
+        return load_release(workload.state / "releases" / pointed)
+    found = find_release(workload, inputs_of(workload, open_encoder())) if (workload.state / "releases").is_dir() else None
+    if found is None:
+        raise ReleaseError(f"{workload.file}: there is no release to answer with. Run `rung train {workload.file}` first.")
+    return found
+
+
+def promote(workload: Workload, release: Release, ledger: Ledger) -> None:
+    """Point the ledger at this release: from now on it is the one that answers. Does nothing if it is already."""
+    if ledger.current_release(workload.name) != release.id:
+        ledger.note_release(workload.name, release.id, datetime.now(UTC), {"inputs": release.inputs})
 
 
 def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import uvloop
 
 from rung.cli.console import decisions_table, hint, out, path_of, say
-from rung.embedded import current_release, ledger_of
 from rung.gateway import GatewayError, application, require_port, serving
 from rung.gateway import serve as serve_application
 from rung.gateway.guard import is_loopback
 from rung.ledger import Ledger
 from rung.models.encoder import open_encoder
-from rung.release import Live, Release, ReleaseError, find_release, inputs_of, open_live
+from rung.release import (
+    Live,
+    Release,
+    ReleaseError,
+    current_release,
+    find_release,
+    inputs_of,
+    ledger_of,
+    open_live,
+    promote,
+)
 from rung.workload import Workload
 
 
@@ -38,8 +46,7 @@ def up(workload: Workload, host: str, port: int, samples: list[str] | None) -> N
     else:
         say(release.report)
     ledger = ledger_of(workload)
-    if ledger.current_release(workload.name) != release.id:
-        ledger.note_release(workload.name, release.id, datetime.now(UTC), {"inputs": release.inputs})
+    promote(workload, release, ledger)
     uvloop.run(_serve(release, ledger, host, port) if samples is None else _play(samples, release, ledger, port))
     if samples is not None:
         hint(f"next: rung review {path_of(workload)}, rung report {path_of(workload)}")

@@ -107,14 +107,10 @@ def check(file: File, json_: Json = False) -> None:
 @app.command()
 def train(file: File, json_: Json = False) -> None:
     """Train, calibrate, evaluate and gate; freeze a release. What was done before is reused."""
-    from rung.embedded import ledger_of
     from rung.workflows import train as run
 
     workload = load(file)
     release = run(workload, stage)
-    ledger = ledger_of(workload)
-    if ledger.current_release(workload.name) != release.id:
-        ledger.note_release(workload.name, release.id, datetime.now(UTC), {"inputs": release.inputs})
     if json_:
         say_json({"release": release.id, "folder": str(release.folder), "evidence": release.evidence})
         return
@@ -126,8 +122,8 @@ def train(file: File, json_: Json = False) -> None:
 @app.command()
 def evaluate(file: File, json_: Json = False) -> None:
     """Judge the current release again on the test split, from its own files, and put it through the gate."""
-    from rung.embedded import current_release, ledger_of
     from rung.evaluation import describe
+    from rung.release import current_release, ledger_of
     from rung.workflows import evaluate_release
 
     workload = load(file)
@@ -200,7 +196,7 @@ def review(
 ) -> None:
     """List what waits for a person; settle one by --settle ID --answer JSON, or one after the other in a terminal."""
     from rung.cli.reviewing import list_waiting, settle_in_turn, settle_one
-    from rung.embedded import ledger_of
+    from rung.release import ledger_of
 
     if settle is None and (answer is not None or note):
         raise typer.BadParameter("needs --settle: which decision is it about?", param_hint="--answer" if answer else "--note")
@@ -242,8 +238,8 @@ def report(
     """What was decided by whom, how often wrongly as far as people settled it, how fast, and what it cost."""
     from datetime import timedelta
 
-    from rung.embedded import ledger_of
     from rung.monitor import report as make
+    from rung.release import ledger_of
 
     workload = load(file)
     since = None if days is None else datetime.now(UTC) - timedelta(days=days)
@@ -257,8 +253,8 @@ def report(
 @keys.command("add")
 def add_key(file: File, name: Annotated[str, typer.Argument(help="Who the key is for; decisions carry the name.")]) -> None:
     """Make a key, print it once, keep only its digest."""
-    from rung.embedded import ledger_of
     from rung.gateway.keys import digest, new_key
+    from rung.release import ledger_of
 
     key = new_key()
     ledger_of(load(file)).add_key(name, digest(key), datetime.now(UTC))
@@ -269,7 +265,7 @@ def add_key(file: File, name: Annotated[str, typer.Argument(help="Who the key is
 @keys.command("list")
 def list_keys(file: File, json_: Json = False) -> None:
     """The keys' names and when they were made or revoked."""
-    from rung.embedded import ledger_of
+    from rung.release import ledger_of
 
     found = [
         {"name": key.name, "added": key.added.isoformat(), "revoked": key.revoked and key.revoked.isoformat()}
@@ -285,7 +281,7 @@ def list_keys(file: File, json_: Json = False) -> None:
 @keys.command("revoke")
 def revoke_key(file: File, name: str) -> None:
     """Let a key in no longer."""
-    from rung.embedded import ledger_of
+    from rung.release import ledger_of
 
     ledger_of(load(file)).revoke_key(name, datetime.now(UTC))
     say(f"{name} is revoked")

@@ -26,7 +26,18 @@ from rung.evaluation import Agreed, Evidence, climb, describe, evaluate, gate, j
 from rung.gold import Example, Gold, Shares, Split, read_gold, split
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.specialist import Specialist
-from rung.release import Parts, Release, close_models, find_release, freeze, inputs_of, open_release, open_tiers
+from rung.release import (
+    Parts,
+    Release,
+    close_models,
+    find_release,
+    freeze,
+    inputs_of,
+    ledger_of,
+    open_release,
+    open_tiers,
+    promote,
+)
 from rung.training.embeddings import embed_gold
 from rung.training.heads import Trained, train_heads
 from rung.workflows.rehearsal import Remembered, rehearse
@@ -49,7 +60,7 @@ def silent(stage: str, total: int | None = None, /) -> AbstractContextManager[Ca
 
 
 def train(workload: Workload, progress: Progress = silent, encoder: Encoder | None = None) -> Release:
-    """A release made from the workload's files and gold as they are now; an intact one made from the same is reused.
+    """A release made from the workload's files and gold as they are now, promoted; an intact one made from the same is reused.
 
     Raises `GoldError`, `PromiseError` when calibration cannot support the promise, and `GateError` when the test split
     contradicts it or a limit does not hold.
@@ -59,10 +70,11 @@ def train(workload: Workload, progress: Progress = silent, encoder: Encoder | No
             find_key(tier.endpoint, workload.folder / "endpoints.yaml")
     encoder = encoder or open_encoder()
     inputs = inputs_of(workload, encoder)
-    found = find_release(workload, inputs)
-    if found is not None:
-        return found
-    return asyncio.run(_train(workload, progress, encoder, inputs))
+    release = find_release(workload, inputs) or asyncio.run(_train(workload, progress, encoder, inputs))
+    ledger = ledger_of(workload)
+    promote(workload, release, ledger)
+    asyncio.run(ledger.close())
+    return release
 
 
 async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str) -> Release:

@@ -94,12 +94,12 @@ def resident(pid: int) -> float:
     return int(lines["VmRSS"].split()[0]) * 1024 / 1e6
 
 
-def ask(url: str, bodies: Sequence[object], concurrency: int, pid: int) -> Round:
+def ask(url: str, bodies: Sequence[object], concurrency: int, pid: int, key: str = "") -> Round:
     """Post every body, `concurrency` at a time, each caller asking again as soon as it is answered (a closed loop)."""
-    return asyncio.run(_ask(url, bodies, concurrency, pid))
+    return asyncio.run(_ask(url, bodies, concurrency, pid, {"authorization": f"Bearer {key}"} if key else {}))
 
 
-async def _ask(url: str, bodies: Sequence[object], concurrency: int, pid: int) -> Round:
+async def _ask(url: str, bodies: Sequence[object], concurrency: int, pid: int, headers: Mapping[str, str]) -> Round:
     waiting = iter(bodies)
     latencies: list[float] = []
 
@@ -112,7 +112,7 @@ async def _ask(url: str, bodies: Sequence[object], concurrency: int, pid: int) -
                     raise SystemExit(f"{url} answered {reply.status}: {text[:300]!r}")
             latencies.append(time.perf_counter() - began)
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
         busy, began = cpu_seconds(pid), time.perf_counter()
         await asyncio.gather(*(caller(session) for _ in range(concurrency)))
         wall = time.perf_counter() - began

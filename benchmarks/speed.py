@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROUNDS = 5
-COUNTS = {1: 200, 32: 1280}  # decisions in a round, by concurrency
+ROUNDS = 3
+COUNTS = {1: 100, 32: 640}  # decisions in a round, by concurrency
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     tokenizer = open_encoder()._tokenizer
     chosen = [text for text in texts if 13 <= len(tokenizer.encode(text).ids) <= 17]
     (PEERS / "texts.json").write_text(json.dumps(chosen))
-    print(f"{len(chosen):,} Banking77 test texts of 13 to 17 tokens, {release.evidence['gold']['train']:,} anchors")
+    print(f"{len(chosen):,} Banking77 test texts of 13 to 17 tokens, {release.evidence['gold']['train']:,} anchors", flush=True)
     site = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     workers = {
         "rung": start([sys.executable, __file__, "--worker", "int8", str(release.folder)]),
@@ -78,7 +78,7 @@ def over_http(folder: Path, name: str, texts: Sequence[str]) -> None:
     base = f"http://127.0.0.1:{port}"
     with running([sys.executable, "-m", "rung.cli", "serve", folder, "--port", str(port)], f"{base}/readyz") as pid:
         url = f"{base}/v1/workloads/{name}/decisions"
-        for concurrency, count in {1: 300, 32: 2000}.items():
+        for concurrency, count in {1: 200, 32: 1500}.items():
             bodies = [{"input": text} for text in islice(cycle(texts), count)]
             rounds = [ask(url, bodies, concurrency, pid) for _ in range(ROUNDS + 1)][1:]
             rate, p50, p99 = (

@@ -21,7 +21,7 @@ from rung.core import Case, Outcome
 from rung.evaluation import GateError
 from rung.gold import GoldError
 from rung.models.encoder import Encoder
-from rung.release import Release, close_models, find_release, inputs_of, open_release
+from rung.release import Release, ReleaseError, close_models, find_release, inputs_of, open_release
 from rung.testing import FakeEndpoint, Reply
 from rung.workflows import evaluate_release, train
 from rung.workflows.rehearsal import EndpointSilent
@@ -236,7 +236,8 @@ def test_an_interrupted_training_keeps_what_the_endpoint_has_answered(tmp_path: 
         kept.write_bytes(kept.read_bytes()[:-20])  # as a crash leaves it
         release = train(workload, encoder=encoder)
         assert trained == release.evidence["gold"]["train"]
-        assert len(server.bodies) == len(lines) + 1  # the torn one again
+        gold = release.evidence["gold"]
+        assert len(server.bodies) == gold["train"] + gold["calibration"] + gold["test"] + 1  # the torn one again
     assert encoder.asked == 0  # no specialist, no embeddings
     assert not (release.folder / "specialist.json").exists()
     assert release.evidence["answered"] == release.evidence["cases"]
@@ -258,7 +259,7 @@ def test_an_endpoint_that_does_not_answer_is_named_with_its_reason(
         workload = write_workload(tmp_path, 60, declared(server), tiers=tiers)
         with pytest.raises(EndpointSilent) as refused:
             train(workload, encoder=minilm)
-    assert str(refused.value).startswith("slm/phi answered 0 of the ")
+    assert str(refused.value).startswith("slm/phi did not answer ")
     assert reason in str(refused.value)
     assert (refused.value.exit_status, releases(workload)) == (1, [])
 
@@ -324,6 +325,31 @@ def test_other_gold_is_another_release(tmp_path: Path, minilm: Encoder) -> None:
         write_gold(tmp_path, lines[:-3])
         second = train(workload, encoder=minilm)
         assert first.inputs != second.inputs
-        assert len(server.bodies) == len(lines)
+        assert len(server.bodies) == len({asked(body) for body in server.bodies})  # nothing is paid for twice
         write_gold(tmp_path, lines)
         assert train(workload, encoder=minilm) == first
+
+
+def test_a_server_that_is_down_while_it_is_judged_is_not_frozen_into_a_release(tmp_path: Path, minilm: Encoder) -> None:
+    lines = messages(150)
+    answer, count = knowing(lines), 0
+
+    def failing(body: dict[str, Any]) -> Reply:
+        nonlocal count
+        count += 1
+        return answer(body) if count <= 92 else Reply(status=401, body=b"gone")  # well during training, gone at calibration
+
+    with serving(failing) as server:
+        workload = write_workload(tmp_path, lines, declared(server), tiers=TIERS[1:])
+        with pytest.raises(EndpointSilent, match="did not answer"):
+            train(workload, encoder=minilm)
+    assert releases(workload) == []
+
+
+def test_a_release_is_not_judged_on_gold_it_may_have_learnt_from(tmp_path: Path, minilm: Encoder) -> None:
+    lines = messages(240)
+    workload = write_workload(tmp_path, lines)
+    release = train(workload, encoder=minilm)
+    write_gold(tmp_path, lines[:-3])
+    with pytest.raises(ReleaseError, match=r"has changed since release"):
+        evaluate_release(workload, release)

@@ -136,7 +136,12 @@ def judge(cascade: Cascade, climbed: Sequence[Decision], agreed: Sequence[Agreed
 async def evaluate(
     cascade: Cascade, agreed: Sequence[Agreed], promise: Promise, threshold: Threshold, tick: Tick | None = None
 ) -> Evidence:
-    """The evidence on a test split: the first `TIMED` cases one at a time, for their times, the others together."""
+    """The evidence on a test split: `TIMED` cases, spread over all, one at a time for their times, the others together."""
+    spread = set(np.linspace(0, len(agreed) - 1, min(len(agreed), TIMED)).astype(int).tolist())
+    agreed = [
+        *(each for at, each in enumerate(agreed) if at in spread),
+        *(each for at, each in enumerate(agreed) if at not in spread),
+    ]
     alone = agreed[:TIMED]
     decisions: list[Decision] = []
     for each in alone:

@@ -26,6 +26,7 @@ from rung.models.endpoint import EndpointModel
 from rung.models.specialist import Specialist, load_specialist, read_calibration
 from rung.workload import EndpointTier, Workload, find_key, load
 
+LONGEST = 100_000  # characters of a case, on every interface and in gold
 FORMAT = 1  # raise it when a release of an earlier Rung must be trained again
 OWN_KEYWORDS = frozenset({"fill", "find", "template"})  # what a field's schema says to Rung and to nobody else
 
@@ -34,6 +35,12 @@ class ReleaseError(RungError):
     """A release is missing, damaged, or made by another version."""
 
     code = "release_unusable"
+
+
+class CaseError(RungError):
+    """A case that no cascade should be asked about."""
+
+    code = "case_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +188,7 @@ def ledger_of(workload: Workload) -> Ledger:
 def current_release(workload: Workload, ledger: Ledger) -> Release:
     """The release that the ledger points to for this workload, or the one made from its files as they are now."""
     pointed = ledger.current_release(workload.name)
-    if pointed is not None and (workload.state / "releases" / pointed).is_dir():
+    if pointed is not None:
         return load_release(workload.state / "releases" / pointed)
     found = find_release(workload, inputs_of(workload, open_encoder())) if (workload.state / "releases").is_dir() else None
     if found is None:
@@ -221,7 +228,12 @@ class Live:
         self._cascade = cascade
 
     async def decide(self, case: Case) -> Decision:
-        """Decide and record. Raises `LedgerError` when the decision cannot be made durable: then there is no answer."""
+        """Decide and record. Raises `LedgerError` when the decision cannot be made durable: then there is no answer.
+
+        Raises `CaseError` for a text that is blank or longer than `LONGEST` characters.
+        """
+        if not case.text.strip() or len(case.text) > LONGEST:
+            raise CaseError(f"The text has {len(case.text):,} characters; it must have some, and at most {LONGEST:,}. Send less.")
         decision = await decide(case, self._cascade)
         await self.ledger.record(Record(self.workload.name, case, decision, datetime.now(UTC)))
         return decision

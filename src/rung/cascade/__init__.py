@@ -13,7 +13,7 @@ from math import inf
 from time import perf_counter
 from traceback import format_exception_only
 
-from rung.core import Answer, Attempt, Case, Decision, Fields, Model, Outcome, Problem
+from rung.core import Answer, Attempt, Case, CostlyFailure, Decision, Fields, Model, Outcome, Problem
 
 PERSON = "person"
 LONGEST = 1000  # characters of what a model's failure says; some repeat the whole request
@@ -86,7 +86,7 @@ async def _attempt(
         if not (0 <= answer.cost < inf and 0 <= answer.seconds < inf):
             raise ValueError(f"it says that it cost {answer.cost} US dollars and took {answer.seconds} s")
         answer = replace(
-            answer, fields=cascade.complete({**answer.fields}), signals={**answer.signals, **_agreement(answer, earlier)}
+            answer, fields=cascade.complete({**answer.fields}), signals={**answer.signals, **_agreement(tier, answer, earlier)}
         )
         problems = cascade.check(case, answer.fields)
         confidence = tier.confidence(answer.signals)
@@ -103,7 +103,13 @@ async def _attempt(
         if _ends_the_task(error):
             raise
         reason = f"no answer within {tier.timeout:g} s" if limit.expired() else _words(error)
-        return Attempt(tier=tier.name, answer=None, problems=(Problem("model", reason),), seconds=perf_counter() - began)
+        return Attempt(
+            tier=tier.name,
+            answer=None,
+            problems=(Problem("model", reason),),
+            seconds=perf_counter() - began,
+            cost=error.cost if isinstance(error, CostlyFailure) else 0.0,
+        )
 
 
 def _ends_the_task(error: BaseException) -> bool:
@@ -121,9 +127,9 @@ def _words(error: BaseException) -> str:
     return said if len(said) <= LONGEST else said[:LONGEST] + " ..."
 
 
-def _agreement(answer: Answer, earlier: Sequence[Attempt]) -> dict[str, float]:
+def _agreement(tier: Tier, answer: Answer, earlier: Sequence[Attempt]) -> dict[str, float]:
     """What the last earlier tier that answered adds as evidence: the share of fields it filled alike, and how sure it was."""
-    before = next((attempt for attempt in reversed(earlier) if attempt.answer is not None), None)
+    before = next((attempt for attempt in reversed(earlier) if attempt.answer is not None and attempt.tier != tier.name), None)
     if before is None or before.answer is None:
         return {"agrees": 0.0, "before": 0.0}
     alike = [before.answer.fields.get(name) == value for name, value in answer.fields.items()]

@@ -5,7 +5,7 @@ Knows nothing about models, thresholds or the ledger.
 
 from rung.gold.examples import Example, Gold, GoldError, read_gold
 from rung.gold.parts import Shares, Split, split
-from rung.gold.similarity import near_duplicate_share, near_duplicates
+from rung.gold.similarity import near_duplicate_share, near_duplicates, near_groups
 
 __all__ = [
     "Example",
@@ -15,6 +15,7 @@ __all__ = [
     "Split",
     "near_duplicate_share",
     "near_duplicates",
+    "near_groups",
     "read_gold",
     "split",
 ]

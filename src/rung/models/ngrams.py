@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+LONGEST = 16_384  # characters, as for the encoder: what is longer is cut
 HALF = 1 << 17  # buckets for words, and as many for characters
 BUCKETS = 2 * HALF
 WORDS = range(1, 4)
@@ -30,7 +31,7 @@ def ngrams(text: str) -> Sparse:
 
     Within each kind a weight is 1 + log(count), normalised to Euclidean length 1; an empty text has no buckets.
     """
-    words = _WORD.findall(text.casefold())
+    words = _WORD.findall(text[:LONGEST].casefold())
     spaced = f" {' '.join(words)} " if words else ""
     characters = np.frombuffer(spaced.encode("utf-32-le", "replace"), np.uint32).astype(np.uint64)
     tokens = np.array([crc32(word.encode("utf-8", "replace")) for word in words], np.uint64)

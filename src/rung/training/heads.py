@@ -128,13 +128,14 @@ def _key(label: object) -> tuple[bool, object]:
 
 
 def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[slice], folds: NDArray[np.int64]) -> Kernel:
-    """The usual kernel, unless another's rehearsed accuracy on the first `TRIAL` cases, averaged over fields, is better by
+    """The usual kernel, unless another's rehearsed accuracy on `TRIAL` cases, averaged over fields, is better by
     more than its standard error: a choice among near-equals would only follow the noise."""
-    part = np.ix_(np.arange(min(TRIAL, len(linear))), np.arange(min(TRIAL, len(linear))))
-    truth = targets[: len(linear[part])]
+    spread = np.linspace(0, len(linear) - 1, min(TRIAL, len(linear))).astype(int)  # the gold may be sorted
+    part = np.ix_(spread, spread)
+    truth = targets[spread]
 
     def accuracy(kernel: Kernel) -> float:
-        _, smooth, sparse = solve(kernel, linear[part], cosines[part], truth, folds[: len(truth)])
+        _, smooth, sparse = solve(kernel, linear[part], cosines[part], truth, folds[spread])
         scores = smooth + sparse
         return float(np.mean([(scores[:, c].argmax(axis=1) == truth[:, c].argmax(axis=1)).mean() for c in columns]))
 

@@ -14,15 +14,17 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rung.cascade import Cascade
 from rung.cascade.promise import Judged
-from rung.core import Answer, Case, Model, Problem, RungError
+from rung.core import Answer, Case, Decision, Model, Problem, RungError
 from rung.evaluation import Agreed, Tick, climb, judge, right
 from rung.models.calibration import Calibration
 from rung.training.fitting import fit_calibration
 
 SAMPLE = 400  # training cases an endpoint is asked about: enough for a calibration of seven signals, cheap enough to pay for
-FEWEST_ANSWERED = 0.5  # share of the sample an endpoint must answer to be worth calibrating
+MOST_SILENT = 0.1  # share of the cases a tier is asked about that it may fail to answer: beyond that it has not been judged
 
 
 class EndpointSilent(RungError):
@@ -92,14 +94,14 @@ async def rehearse(
     """Calibrate every tier of a cascade in turn on training cases, and judge the calibrated whole on them.
 
     `answers` are a specialist's rehearsed answers by case id; where there are any, the first tier repeats them. Endpoints are
-    asked about the first `SAMPLE` cases.
+    asked about `SAMPLE` of the cases, spread over all of them.
     """
     calibrations: dict[str, Calibration] = {}
     cascade = replace(bare, tiers=(), level=inf)
     part: Sequence[Agreed] = ()
     for position, tier in enumerate(bare.tiers):
         recalled = position == 0 and bool(answers)
-        part = cases if recalled else cases[:SAMPLE]
+        part = cases if recalled else _spread(cases)
         model: Model = Rehearsed(answers) if recalled else tier.model
         draft = replace(cascade, tiers=(*cascade.tiers, replace(tier, model=model, confidence=_undecided)))
         climbed = await climb(draft, [case.case for case in part], tick)
@@ -110,17 +112,33 @@ async def rehearse(
             if answer is not None:
                 signals.append(answer.signals)
                 correct.append(right(answer.fields, case.expected))
-        if len(signals) < FEWEST_ANSWERED * len(part):
-            failure = next(decision.attempts[-1] for decision in climbed if decision.attempts[-1].answer is None)
-            raise EndpointSilent(
-                f"{tier.name} answered {len(signals)} of the {len(part)} training cases it was asked. The first failure: "
-                f"{failure.problems[0].message}. Correct endpoints.yaml or start the server, then run `rung train` again: what "
-                "was answered is kept."
-            )
+        require_answers(draft, climbed)
         calibrations[tier.name] = fit_calibration(signals, correct)
         calibrated = replace(tier, model=model, confidence=calibrations[tier.name])
         cascade = replace(cascade, tiers=(*cascade.tiers, calibrated))
     return calibrations, judge(cascade, await climb(cascade, [case.case for case in part]), part)
+
+
+def require_answers(cascade: Cascade, decisions: Sequence[Decision]) -> None:
+    """Raise `EndpointSilent` if a tier failed to answer more than `MOST_SILENT` of the cases it was asked about.
+
+    Without this, a server that is down while it is judged would be frozen into the release unjudged.
+    """
+    for tier in cascade.tiers:
+        asked = [attempt for decision in decisions for attempt in decision.attempts if attempt.tier == tier.name]
+        failed = [attempt for attempt in asked if attempt.answer is None]
+        if len(failed) > MOST_SILENT * len(asked):
+            raise EndpointSilent(
+                f"{tier.name} did not answer {len(failed)} of the {len(asked)} cases it was asked about. The first failure: "
+                f"{failed[0].problems[0].message}. Correct endpoints.yaml or start the server, then run `rung train` again: what "
+                "was answered is kept."
+            )
+
+
+def _spread(cases: Sequence[Agreed]) -> list[Agreed]:
+    """`SAMPLE` of the cases, evenly over all: the gold may be sorted."""
+    positions: list[int] = np.linspace(0, len(cases) - 1, min(len(cases), SAMPLE)).astype(int).tolist()
+    return [cases[position] for position in positions]
 
 
 def _undecided(signals: Mapping[str, float]) -> float:

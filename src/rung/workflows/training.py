@@ -23,12 +23,14 @@ from rung.cascade.promise import Threshold, derive, levels
 from rung.cascade.templates import open_templates
 from rung.core import Model
 from rung.evaluation import Agreed, Evidence, climb, describe, evaluate, gate, judge
-from rung.gold import Example, Gold, Shares, Split, read_gold, split
+from rung.gold import Example, Gold, Shares, Split, near_groups, read_gold, split
 from rung.models.encoder import Encoder, open_encoder
+from rung.models.endpoint import Prompt
 from rung.models.specialist import Specialist
 from rung.release import (
     Parts,
     Release,
+    ReleaseError,
     close_models,
     find_release,
     freeze,
@@ -40,7 +42,7 @@ from rung.release import (
 )
 from rung.training.embeddings import embed_gold
 from rung.training.heads import Trained, train_heads
-from rung.workflows.rehearsal import Remembered, rehearse
+from rung.workflows.rehearsal import Remembered, rehearse, require_answers
 from rung.workload import EndpointTier, SpecialistTier, Workload, find_key
 
 MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
@@ -90,9 +92,12 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
         with progress("calibrating the tiers") as advance:
             calibrations, rehearsal = await rehearse(bare, training, answers, advance)
         cascade = replace(bare, tiers=tuple(replace(tier, confidence=calibrations[tier.name]) for tier in bare.tiers))
-        calibrating = _agreed(gold, parts.calibration)
+        distinct = _distinct(gold, parts.calibration)
+        calibrating = _agreed(gold, distinct)
         with progress("deriving the threshold", len(calibrating)) as advance:
-            calibration = judge(cascade, await climb(cascade, [each.case for each in calibrating], advance), calibrating)
+            climbed = await climb(cascade, [each.case for each in calibrating], advance)
+        require_answers(cascade, climbed)
+        calibration = judge(cascade, climbed, calibrating)
         promise = workload.promise
         threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise), shares.calibration)
         cascade = replace(cascade, level=threshold.level)
@@ -103,8 +108,9 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
         await close_models(bare)
     gate(evidence, workload.limits)
     frozen = Parts(trained.specialist if trained else None, calibrations, threshold.level)
-    document = {**evidence.document(), "gold": _gold_document(gold, parts)}
-    return freeze(workload, frozen, inputs, document, describe(evidence, workload.name, workload.volume))
+    document = {**evidence.document(), "gold": _gold_document(gold, parts, len(distinct))}
+    report = "\n".join([describe(evidence, workload.name, workload.volume), *_notes(gold, parts)])
+    return freeze(workload, frozen, inputs, document, report)
 
 
 def evaluate_release(workload: Workload, release: Release, progress: Progress = silent) -> Evidence:
@@ -115,6 +121,11 @@ def evaluate_release(workload: Workload, release: Release, progress: Progress = 
 async def _evaluate_release(workload: Workload, release: Release, progress: Progress) -> Evidence:
     frozen, cascade = open_release(release, open_encoder())
     gold = read_gold(workload)
+    if gold.digest != release.evidence["gold"]["digest"]:
+        raise ReleaseError(
+            f"{workload.gold}: has changed since release {release.id[:12]} was made from it, so its test split may hold cases "
+            "that the release has learnt. Run `rung train` to make a release from the gold as it is."
+        )
     held_out = _agreed(gold, split(gold, _shares(gold)).test)
     try:
         with progress("evaluating what is served", len(held_out)) as advance:
@@ -167,7 +178,9 @@ def _remembered(workload: Workload, name: str, model: Model) -> Model:
     tier = next(tier for tier in workload.tiers if tier.name == name)
     if not isinstance(tier, EndpointTier):
         return model
-    asked = repr((tier.endpoint.url, tier.model, workload.task, workload.schema, workload.boundary))
+    endpoint = tier.endpoint
+    words = (workload.task, workload.schema, [*Prompt])
+    asked = repr((endpoint.url, endpoint.boundary, tier.model, *words, workload.boundary))
     return Remembered(model, workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl")
 
 
@@ -184,6 +197,22 @@ def _examples(gold: Gold, indices: NDArray[np.int64]) -> list[Example]:
     return [gold.examples[position] for position in positions]
 
 
-def _gold_document(gold: Gold, parts: Split) -> dict[str, object]:
-    counts = {"train": len(parts.train), "calibration": len(parts.calibration), "test": len(parts.test)}
+def _distinct(gold: Gold, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One case of each group of near-duplicates: copies of one message are not independent evidence for a bound."""
+    groups = near_groups([example.case.text for example in _examples(gold, indices)])
+    return indices[np.unique(groups, return_index=True)[1]]
+
+
+def _notes(gold: Gold, parts: Split) -> list[str]:
+    """What a reader of the report must know about the gold."""
+    notes = list(gold.warnings)
+    if len(parts.leaked):
+        notes.append(
+            f"{len(parts.leaked):,} of {len(parts.test):,} pinned test cases have a near-duplicate outside the test split."
+        )
+    return [f"Note: {note}" for note in notes]
+
+
+def _gold_document(gold: Gold, parts: Split, distinct: int) -> dict[str, object]:
+    counts = {"train": len(parts.train), "calibration": distinct, "test": len(parts.test)}
     return {"digest": gold.digest, "cases": len(gold.examples), **counts}

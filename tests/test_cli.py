@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from commands import CHECK, KEYS, RUNG, UNDECIDED, WEATHER, Caller, Ended, run_rung, write_samples
+from rung.cli.console import decisions_table, out
 from rung.ledger import open_ledger
 from rung.models.encoder import Encoder
 from small_workload import CONTENT, INTENTS, messages, with_mixed, write_workload
@@ -176,6 +177,15 @@ def test_a_gateway_with_a_key_in_force_asks_for_it(guarded: Path, call: Caller) 
             stranger.chat.completions.create(**question)
         with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as ada:
             assert "weather" in str(ada.chat.completions.create(**question).choices[0].message.content)
+
+
+def test_revoking_the_last_key_does_not_open_the_gateway(guarded: Path, call: Caller) -> None:
+    call("keys", "add", guarded, "ada")
+    call("keys", "revoke", guarded, "ada")
+    with served(guarded) as (_, url):
+        stranger = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        with stranger, pytest.raises(openai.AuthenticationError):
+            stranger.models.list()
 
 
 # train, evaluate, check, decide
@@ -333,6 +343,24 @@ def test_what_waits_is_listed_and_settled(guarded: Path, call: Caller) -> None:
     settled = call("review", guarded, "--settle", decision, "--answer", '{"intent": "refund"}', "--note", "rude", "--json")
     assert settled.document["answer"] == {"intent": "refund", "order": "AB1234", "reply": "About your refund, order AB1234."}
     assert settled.document["note"] == "rude" and call("review", guarded, "--json").document == []
+
+
+def test_a_customers_text_is_shown_harmlessly(guarded: Path, tmp_path: Path, call: Caller) -> None:
+    text = f"see [/URL] \x1b]0;mine\x07 \u202e \ud83d, {UNDECIDED}"
+    cases = tmp_path / "in.jsonl"
+    cases.write_text(json.dumps({"input": text}) + "\n")
+    assert call("run", guarded, "--input", cases, "--output", tmp_path / "out.jsonl").status == 0
+    listed = call("review", guarded)
+    assert r"see [/URL] \x1b]0;mine\x07 \u202e \ud83d, Hello" in listed.out
+    listed = call("review", guarded, "--json")
+    assert listed.document[0]["text"] == text and listed.out.isascii()
+
+
+def test_the_played_samples_are_shown_as_they_were_written(capsys: pytest.CaptureFixture[str]) -> None:
+    decided = {"outcome": "accepted", "answer": {"intent": "[/b]\x1b[2J"}, "confidence": 0.9, "seconds": 0.001}
+    out.print(decisions_table([("see [/URL] my \x1b[31morder \ud83d", decided)]))
+    said = capsys.readouterr().out
+    assert r"see [/URL] my \x1b[31morder \ud83d" in said and r"intent=[/b]\x1b[2J" in said
 
 
 def test_a_verdict_that_cannot_be_taken_says_why(guarded: Path, call: Caller) -> None:

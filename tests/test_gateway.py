@@ -170,6 +170,8 @@ def test_an_unknown_model_is_not_found(stage: Stage) -> None:
             "messages[0].content[0].type",
         ),
         ({"messages": user("x" * 100_001)}, "messages[0].content"),
+        ({"messages": user("")}, "messages[0].content"),
+        ({"messages": [*user("hello"), *user(" \n")]}, "messages[1].content"),
     ],
 )
 def test_what_would_change_the_meaning_is_a_bad_request_that_names_it(stage: Stage, given: dict[str, Any], param: str) -> None:
@@ -189,6 +191,14 @@ def test_what_makes_no_difference_is_accepted(stage: Stage) -> None:
 
 
 # Decisions and verdicts
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_a_blank_text_is_not_decided(stage: Stage, text: str) -> None:
+    before = len(stage.live.asked)
+    refused = post(stage, "/v1/workloads/support/decisions", {"input": text})
+    assert refused.status_code == 400 and len(stage.live.asked) == before
+    assert (error(refused)["code"], error(refused)["param"]) == ("invalid_value", "input")
 
 
 def test_a_decision_can_be_asked_for_looked_up_and_settled(stage: Stage) -> None:

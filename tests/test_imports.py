@@ -32,7 +32,8 @@ def test_every_public_name_can_be_had() -> None:
 
 def test_what_serves_and_decides_never_loads_what_trains() -> None:
     loaded = loaded_by(
-        "import rung.cli.serving, rung.release, rung.embedded, rung.gateway, rung.batch, rung.review, rung.monitor"
+        "import rung.cli.serving, rung.cli.samples, rung.release, rung.embedded, rung.gateway, rung.batch;"
+        "import rung.review, rung.monitor"
     )
     assert not [name for name in loaded if name.startswith(("rung.training", "rung.workflows", "rung.gold", "rung.evaluation"))]
     assert not {"sklearn", "scipy", "torch", "onnx"} & loaded

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from rung.core import Case, RungError
-from rung.ledger import Ledger
+from rung.ledger import Record
 from rung.release import Live
 
 AT_ONCE = 64
 MOST_NAMED = 50
+LOOKED_UP = 500  # decisions at once
 _OPENING = b'{"id": "'  # how every line of the output begins
 
 
@@ -60,10 +61,11 @@ def _case(line: bytes) -> Case:
     return Case(read.input, read.context, "batch")
 
 
-def count_done(output: Path, cases: list[Case], ledger: Ledger) -> int:
+def count_done(output: Path, cases: list[Case], live: Live) -> int:
     """How many cases the output already holds; a last line cut short by an interruption is removed.
 
-    The ledger knows which text each decision answered: an output that belongs to other input is refused, not continued.
+    The ledger knows what each decision answered: an output that is not this release's answer to this input, line by line, is
+    refused, not continued.
     """
     if not output.exists():
         return 0
@@ -74,29 +76,50 @@ def count_done(output: Path, cases: list[Case], ledger: Ledger) -> int:
     lines, torn = content[:whole].splitlines(), content[whole:]
     if torn[: len(_OPENING)] != _OPENING[: len(torn)]:
         raise BatchError(f"{output}: is not a file of decisions. Name another output.")
-    for number in {1, len(lines)} if lines else ():
-        if number > len(cases) or _text_of(lines[number - 1], ledger) != cases[number - 1].text:
-            raise BatchError(f"{output}: line {number} does not answer line {number} of the input. Name another output.")
+    if len(lines) > len(cases):
+        raise BatchError(f"{output}: line {len(cases) + 1} answers nothing: the input ends before it. Name another output.")
+    for start in range(0, len(lines), LOOKED_UP):
+        ids = [_id_of(line) for line in lines[start : start + LOOKED_UP]]
+        records = live.ledger.find_all(ids)
+        for number, decision in enumerate(ids, start + 1):
+            if objection := _objection(records.get(decision), cases[number - 1], live):
+                raise BatchError(f"{output}: line {number} {objection}.")
     if torn:
         os.truncate(output, whole)
     return len(lines)
 
 
-def _text_of(line: bytes, ledger: Ledger) -> str | None:
+def _id_of(line: bytes) -> str:
     try:
-        record = ledger.find(json.loads(line)["id"])
-    except (ValueError, TypeError, KeyError):
-        return None
-    return None if record is None else record.case.text
+        return str(json.loads(line)["id"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+
+
+def _objection(record: Record | None, case: Case, live: Live) -> str | None:
+    """Why this is not the release's decision on the case."""
+    if record is None or record.workload != live.workload.name:
+        return f"is no decision of {live.workload.name} in this ledger. Name another output"
+    if _asked(record.case) != _asked(case):
+        return "does not answer the same line of the input. Name another output"
+    if record.decision.release != live.release:
+        was, now = record.decision.release[:12], live.release[:12]
+        return f"was decided by release {was}; now {now} answers: name another output or serve {was} again"
+    return None
+
+
+def _asked(case: Case) -> tuple[str, str]:
+    return case.text, json.dumps(dict(case.context))  # as JSON, where not-a-number is like itself
 
 
 async def decide_all(live: Live, cases: list[Case], output: Path, advance: Callable[[int], None]) -> None:
-    """Append each case's decision to the output, in order; every line is flushed before the next part is begun."""
+    """Append each case's decision to the output, in order; a part is on disk before the next is begun."""
     with output.open("ab") as out:
         for part in _parts(cases):
             decisions = await asyncio.gather(*map(live.decide, part))
             out.write(b"".join(json.dumps(decision.document()).encode() + b"\n" for decision in decisions))
             out.flush()
+            os.fsync(out.fileno())
             advance(len(part))
 
 

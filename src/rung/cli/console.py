@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -12,28 +13,36 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from rung.workload import Workload
 
 WIDE = 150  # columns where there is no terminal to ask
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # what commands a terminal, or reorders a line
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def visible(text: str) -> str:
+    """The text as a terminal may be shown it, whoever wrote it: what would command it or cannot be encoded is escaped."""
+    escaped = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return escaped.encode(out.encoding, "backslashreplace").decode(out.encoding)
+
+
 def say(text: str) -> None:
-    """A line of result, as it is: no markup, no wrapping."""
-    out.print(text, markup=False)
+    """A line of result: no markup, no wrapping."""
+    out.print(Text(visible(text)))
 
 
 def say_json(document: Any) -> None:
     """One JSON document on standard output."""
-    out.file.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    out.file.write(json.dumps(document, indent=2) + "\n")
 
 
 def hint(text: str) -> None:
     """What to do next, on standard error, so that scripts do not read it."""
-    err.print(text, style="dim", markup=False)
+    err.print(Text(visible(text)), style="dim")
 
 
 def path_of(workload: Workload) -> str:
@@ -59,7 +68,7 @@ def decisions_table(asked: list[tuple[str, dict[str, Any]]]) -> Table:
         table.add_column(name, max_width=width, overflow="ellipsis", no_wrap=True, justify="right" if name == "ms" else "left")
     for text, document in asked:
         row = (document["outcome"], short(document), f"{document['confidence']:.3f}", f"{document['seconds'] * 1000:.1f}")
-        table.add_row(" ".join(text.split()), *row)
+        table.add_row(*(Text(visible(cell)) for cell in (" ".join(text.split()), *row)))
     return table
 
 

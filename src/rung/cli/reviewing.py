@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from rung.cli.console import hint, path_of, say, say_json
+from rung.cli.console import hint, path_of, say, say_json, visible
 from rung.core import Verdict
 from rung.ledger import Ledger
 from rung.review import ReviewError, Waiting, settle, waiting
@@ -83,7 +83,7 @@ def _ask(fields: list[Field], suggestion: dict[str, Any]) -> dict[str, Any] | st
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) else json.dumps(value)
+    return visible(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _read(given: str, field: Field) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rung.cli.console import err, hint, path_of, say, say_json, short, stage
+from rung.cli.console import err, hint, path_of, say, say_json, short, stage, visible
 from rung.core import RungError, Verdict
 from rung.workload import load
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _fail(text: str, status: int) -> None:
-    err.print(f"rung: {text}", style="red", markup=False)
+    err.print(visible(f"rung: {text}"), style="red", markup=False)
     sys.exit(status)
 
 
@@ -174,7 +174,7 @@ def run(
     workload = load(file)
     cases = read_cases(input_)
     with Embedded(workload) as rung:
-        done = count_done(output, cases, rung.ledger)
+        done = count_done(output, cases, rung.live)
         with stage("deciding", len(cases)) as advance:
             advance(done)
             rung.run(decide_all(rung.live, cases[done:], output, advance))

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from rung.core import Case, Decision
 from rung.gateway.refusal import Refusal
-from rung.gateway.wire import encode, require_length
+from rung.gateway.wire import encode, require_text
 
 MESSAGES = 256
 USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -126,7 +126,7 @@ def case_of(chat: Chat, schema: Mapping[str, Any], asked_by: str) -> Case:
     if last.role != "user" or last.content is None:
         raise Refusal(400, "invalid_value", "The last message must be the user's: it is the case to decide.", param)
     turns = [{"role": message.role, "content": message.text} for message in earlier]
-    return Case(require_length(last.text, f"{param}.content"), {"messages": turns} if turns else {}, asked_by)
+    return Case(require_text(last.text, f"{param}.content"), {"messages": turns} if turns else {}, asked_by)
 
 
 def completion(decision: Decision, model: str, created: int) -> bytes:

@@ -40,8 +40,10 @@ async def read(request: Request, shape: type[Shape]) -> Shape:
         raise _mismatch(str(error)) from None
 
 
-def require_length(text: str, param: str) -> str:
-    """The text, if a case may be that long."""
+def require_text(text: str, param: str) -> str:
+    """The text, if it is one to decide: not blank, and no longer than a case may be."""
+    if not text.strip():
+        raise Refusal(400, "invalid_value", "The text is blank: there is nothing to decide.", param)
     if len(text) > TEXT:
         message = f"The text has {len(text)} characters; a case may have {TEXT}."
         raise Refusal(400, "string_above_max_length", message, param)

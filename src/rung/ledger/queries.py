@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,6 +37,11 @@ def locate(connection: Connection, decision_id: str) -> Row:
             f"No decision {plain(decision_id)} in {connection.engine.url!r}. Next: rung review lists those that wait."
         )
     return dict(row)
+
+
+def among(connection: Connection, decision_ids: Sequence[str]) -> list[Record]:
+    """The decisions of these ids, in no order."""
+    return _records(connection, select(decisions.c.body).where(decisions.c.id.in_([plain(each) for each in decision_ids])))
 
 
 def listing(connection: Connection, workload: str, page: Page) -> list[Record]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rung.cascade import LONGEST, PERSON, Cascade, Tier, decide
-from rung.core import Answer, Attempt, Case, Decision, Fields, Outcome, Problem
+from rung.core import Answer, Attempt, Case, CostlyFailure, Decision, Fields, Outcome, Problem
 from rung.evaluation import Agreed, ask_all, climb, judge, right
 from rung.testing import FakeModel
 
@@ -127,6 +127,13 @@ def test_cost_and_seconds_are_those_of_all_attempts() -> None:
     decision = decided(first, tier("frontier", corrigible, repairs=True))
     assert decision.cost == pytest.approx(0.5 + 0.01 + 0.02)
     assert decision.seconds == pytest.approx(0.25 + 1.0 + 2.0)
+
+
+def test_a_failure_that_was_paid_for_counts_in_the_cost() -> None:
+    paid = CostlyFailure("half an answer")
+    paid.cost = 0.25
+    decision = decided(always(paid), always(says(cost=0.5), "last"))
+    assert ([attempt.cost for attempt in decision.attempts], decision.cost) == ([0.25, 0.5], 0.75)
 
 
 class Slow(FakeModel):

@@ -5,15 +5,21 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from rung.cascade.redaction import Redacting
 from rung.core import Answer, Case, Problem
 from rung.models.endpoint import LARGEST_BODY, OPENS_AFTER, EndpointError, EndpointModel
 from rung.testing import FakeEndpoint, FakeModel, Reply
+from rung.workflows import train, training
+from rung.workflows.rehearsal import EndpointSilent
 from rung.workload import Endpoint, EndpointTier, Price
+from small_workload import write_workload
 
 SCHEMA = {
     "type": "object",
@@ -177,6 +183,43 @@ def test_objections_are_told_to_the_model():
     assert "- schema: amount: -3 is less than 0\n- names_order: a refund names an order" in said["content"]
 
 
+def test_the_context_follows_the_text_as_json():
+    case = Case(CASE.text, {"messages": [{"role": "user", "content": "Grüße"}], "at": date(2026, 11, 21)})
+    _, server = ask(lambda _: Reply(GOOD), (Problem("schema", "no amount"),), case)
+    text, context, objections = server.bodies[0]["messages"][-1]["content"].split("\n\n---\n")
+    assert text == CASE.text
+    assert context.endswith('\n{"messages": [{"role": "user", "content": "Grüße"}], "at": "2026-11-21"}')
+    assert "- schema: no amount" in objections
+
+
+def test_a_redacted_context_leaves_redacted():
+    async def run() -> None:
+        async with FakeEndpoint(lambda _: Reply(GOOD)) as server:
+            model = Redacting(model_at(server.url), ["email"])
+            await model.answer(Case("Refund me.", {"messages": [{"role": "user", "content": "I am ada@example.com"}]}))
+            assert "I am [EMAIL_1]" in server.bodies[0]["messages"][-1]["content"]
+            assert "ada@" not in msgspec.json.encode(server.bodies).decode()
+            await model.close()
+
+    asyncio.run(run())
+
+
+def test_what_was_answered_inside_or_in_other_words_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def kept(boundary: str) -> int:
+        served = {"url": "http://127.0.0.1:9/v1", "size": "core", "weights": "open", "price": {"hour": 1.0}}
+        tiers = [{"endpoint": "slm", "model": "phi", "timeout": "50ms"}]
+        workload = write_workload(
+            tmp_path, 60, {"slm": served | {"boundary": boundary}}, tiers=tiers, boundary={"may_leave": "anything"}
+        )
+        with pytest.raises(EndpointSilent):
+            train(workload)
+        return len([*(workload.state / "cache").glob("answers-*.jsonl")])
+
+    assert [kept("inside"), kept("inside"), kept("outside")] == [1, 1, 2]
+    monkeypatch.setattr(training, "Prompt", ["other words"])
+    assert kept("outside") == 3
+
+
 @pytest.mark.parametrize("failure", [Reply(status=503), Reply(status=429), Reply(status=408), Reply(cut=True, content=GOOD)])
 def test_a_passing_failure_is_tried_again(failure: Reply):
     answer, server = ask(in_turn(failure, Reply(GOOD)))
@@ -301,6 +344,69 @@ def test_what_a_server_refuses_by_name_is_never_sent_again():
             await model.close()
 
     asyncio.run(run())
+
+
+def refusing(error: Any) -> Reply:
+    return Reply(status=400, body=msgspec.json.encode(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "Unsupported value", "param": "temperature"}},
+        {"error": {"message": "'temperature' does not support 0 with this model", "param": None}},
+        {"error": "temperature unsupported"},
+        {"object": "error", "message": "temperature is unknown"},
+        {"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted", "input": 0}]},
+        {"message": {"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted"}]}},
+    ],
+)
+def test_a_server_says_in_many_shapes_what_it_refuses(error: Any):
+    answer, server = ask(lambda body: refusing(error) if "temperature" in body else Reply(GOOD))
+    assert answer.fields == GOOD
+    assert server.bodies[1].keys() == {"model", "messages", "logprobs", "response_format"}
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        lambda body: {"detail": [{"loc": ["body", "messages"], "msg": "logprobs? too long", "input": body}]},
+        lambda body: {"error": {"message": f"too long: {body}", "param": "messages"}},
+        lambda body: {"error": {"message": "too long", "param": None, "request": body}},
+        lambda body: {"error": {"message": f"too long: {body}"}},  # even what looks like an objection changes nothing for good
+    ],
+)
+def test_a_refusal_for_another_reason_changes_no_later_request(echo: Callable[[Any], Any]):
+    async def run() -> None:
+        async with FakeEndpoint(lambda body: refusing(echo(body)) if "LONG" in str(body) else Reply(GOOD)) as server:
+            model = model_at(server.url)
+            await model.answer(CASE)
+            with pytest.raises(EndpointError, match="too long"):
+                await model.answer(Case("LONG temperature logprobs response_format"))
+            await model.answer(CASE)
+            assert server.bodies[-1] == server.bodies[0]
+            assert {"temperature", "logprobs", "response_format"} <= server.bodies[-1].keys()
+            await model.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("I would say a refund.", usage=(2000, 500)),
+        Reply('{"intent": "refu', finish_reason="length", usage=(2000, 500)),
+        Reply(None, refusal="I cannot help with that.", usage=(2000, 500)),
+        Reply("{", finish_reason="content_filter", usage=(2000, 500)),
+        Reply(body=b'{"choices": [], "usage": {"prompt_tokens": 2000, "completion_tokens": 500}}'),
+    ],
+)
+def test_an_unusable_completion_is_paid_for_like_any_other(reply: Reply):
+    assert refusal(lambda _: reply, price=Price(input=3.0, output=15.0)).cost == pytest.approx(2000 * 3e-6 + 500 * 15e-6)
+
+
+def test_a_call_that_brings_no_completion_costs_nothing():
+    assert refusal(lambda _: Reply(status=401), price=Price(input=3.0, output=15.0)).cost == 0.0
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,12 @@ class RungError(Exception):
     exit_status = 2
 
 
+class CostlyFailure(RungError):
+    """A model's failure that was paid for all the same: `cost` is in US dollars."""
+
+    cost: float = 0.0
+
+
 class Outcome(StrEnum):
     """How a case ended."""
 

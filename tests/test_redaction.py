@@ -157,3 +157,15 @@ def test_closing_a_redacting_model_closes_the_model() -> None:
     model = FakeModel(lambda case, objections: None)
     asyncio.run(Redacting(model, KINDS).close())
     assert model.closed
+
+
+def test_a_card_number_that_the_context_holds_as_a_number_does_not_leave() -> None:
+    seen: list[Case] = []
+
+    def look(case: Case, objections: tuple[Problem, ...]) -> Answer:
+        seen.append(case)
+        return Answer({"label": "a"})
+
+    case = Case("hello", {"card": 4111111111111111, "age": 41, "vip": True})
+    asyncio.run(Redacting(FakeModel(look), ["card"]).answer(case))
+    assert "4111111111111111" not in str(seen[0].context) and seen[0].context["age"] == 41 and seen[0].context["vip"] is True

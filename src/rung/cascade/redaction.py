@@ -212,7 +212,7 @@ def _replaced(text: str, replacements: Iterable[tuple[int, int, str]]) -> str:
 
 
 def _each_string(value: Any, change: Callable[[str], str]) -> Any:
-    """The JSON value with every string changed, keys too."""
+    """The JSON value with every string changed, keys too, and every number that reads as something to change."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
@@ -220,4 +220,6 @@ def _each_string(value: Any, change: Callable[[str], str]) -> Any:
         return {_each_string(key, change): _each_string(item, change) for key, item in items}
     if isinstance(value, list | tuple):
         return [_each_string(item, change) for item in cast("list[Any]", value)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value if change(str(value)) == str(value) else change(str(value))
     return value

@@ -114,7 +114,12 @@ def test_an_up_that_was_killed_goes_on_when_it_is_run_again(tmp_path: Path, mini
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(tmp_path: Path, minilm: Encoder) -> None:
     write_workload(tmp_path)
-    process = subprocess.Popen([*RUNG, "train", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*RUNG, "train", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background inherits "ignore"
+    )
     assert process.stderr is not None
     said = process.stderr.readline()
     process.send_signal(signal.SIGINT)

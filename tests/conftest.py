@@ -9,12 +9,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from postgres import PostgresMissing, running_postgres
 from rung.ledger import Ledger, open_ledger
 from small_workload import minilm, small
 
 __all__ = ["minilm", "small"]  # fixtures of small_workload, shared by all
+
+# No test may fail because the machine is busy: Hypothesis neither times examples nor their making. Fixtures that last a whole
+# test are meant to.
+settings.register_profile(
+    "rung", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("rung")
 
 _skipped: list[str] = []
 _databases = count(1)

@@ -28,6 +28,28 @@ def test_whatever_arrives_while_one_batch_runs_forms_the_next():
     assert sizes == [1, 8, 8, 3]
 
 
+def test_batches_run_abreast_up_to_the_number_given():
+    running: list[int] = []
+    most: list[int] = []
+
+    def run(items: list[int]) -> list[int]:
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+        return items
+
+    async def many() -> list[int]:
+        batcher = Batcher(run, 2, "test", abreast=2)
+        found = await asyncio.gather(*(batcher.submit(n) for n in range(10)))
+        found += await asyncio.gather(*(batcher.submit(n) for n in range(10, 13)))
+        await batcher.close()
+        return found
+
+    assert asyncio.run(many()) == list(range(13))
+    assert max(most) == 2
+
+
 def test_an_error_reaches_the_callers_of_its_batch_and_no_other():
     def run(items: list[int]) -> list[int]:
         if 13 in items:

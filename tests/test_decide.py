@@ -325,7 +325,7 @@ def scripted(draw: st.DrawFn) -> tuple[Cascade, list[Agreed], float]:
     return cascade_of(*tiers), agreed, draw(steps | st.floats(0.01, 1.1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(scripted())
 def test_what_calibration_counts_is_what_decide_does(given: tuple[Cascade, list[Agreed], float]) -> None:
     cascade, agreed, level = given
@@ -345,7 +345,7 @@ def test_what_calibration_counts_is_what_decide_does(given: tuple[Cascade, list[
     assert judged.tally(level) == (sum(answer is not None for answer, _ in answers), wrong)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(scripted())
 def test_what_is_answered_reached_the_level_and_nothing_objects_to_it(given: tuple[Cascade, list[Agreed], float]) -> None:
     cascade, agreed, level = given

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway_stage import FakeLive, ask, decide, workload
@@ -17,7 +17,7 @@ from rung.ledger import open_ledger
 
 PATHS = ["/v1/chat/completions", "/v1/workloads/support/decisions", "/v1/decisions/x/feedback"]
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=150)
 keys = st.sampled_from(
     ["model", "messages", "role", "content", "input", "context", "answer", "note", "stream", "n", "type", "text"]
 )

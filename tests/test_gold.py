@@ -260,7 +260,7 @@ def test_a_schema_that_refers_elsewhere_is_refused(tmp_path: Path):
         read_gold(workload(tmp_path, contract, "\n".join(sound())))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(max_size=200), kind=st.sampled_from(["jsonl", "csv"]))
 def test_no_bytes_give_anything_but_gold_or_its_mistakes(tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str):
     start = b'{"input": "a", "expected": ' if kind == "jsonl" else b"input,intent,urgent,order_id,amount\n"
@@ -278,7 +278,7 @@ def jaccard(one: str, other: str) -> float:
     return len(grams(one) & grams(other)) / len(grams(one) | grams(other))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(alphabet="ab \u4e2d\U0001f600", max_size=24), max_size=30))
 def test_near_duplicates_are_exactly_the_similar_pairs(texts: list[str]):
     wanted = [(i, j) for j in range(len(texts)) for i in range(j) if jaccard(texts[i], texts[j]) >= 0.7]

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, inspect, text
 
@@ -35,7 +35,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(words=st.text(st.characters()), fields=st.dictionaries(st.text(st.characters()), json_values, max_size=4))
 def test_any_text_and_any_answer_survive_exactly(ledger: Ledger, words: str, fields: dict[str, object]) -> None:
     attempt = Attempt("specialist", Answer(fields), (Problem("check", words),))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rung.workload import Boundary, EndpointTier, Limits, Promise, SpecialistTier, Workload, WorkloadError, find_key, load
@@ -377,7 +377,7 @@ FULL = {
 }
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(changes=st.lists(st.tuples(st.sampled_from(paths(FULL)), JSON), min_size=1, max_size=3))
 def test_whatever_stands_in_the_file_gives_a_workload_or_its_mistakes(folder: Path, changes: list[Any]) -> None:
     content: Any = copy.deepcopy(FULL)

@@ -19,41 +19,39 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Run `run(items) -> results`, in order and of equal length, over whatever has been submitted since its last run.
 
-    `run` is called in one thread of its own with at most `largest` items, never twice at the same time. An exception it
-    raises reaches every caller of that batch and no other. One batcher belongs to one event loop.
+    `run` is called with at most `largest` items, in threads of the batcher's own, `abreast` times at once at most. An
+    exception it raises reaches every caller of that batch and no other. One batcher belongs to one event loop.
     """
 
-    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], largest: int, name: str) -> None:
-        """Name the thread that will run the batches; it starts with the first item."""
+    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], largest: int, name: str, abreast: int = 1) -> None:
+        """Name the threads that will run the batches; they start with the first items."""
         self._run = run
         self._largest = largest
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(abreast, thread_name_prefix=name)
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._draining: asyncio.Task[None] | None = None
+        self._abreast = abreast
+        self._draining: list[asyncio.Task[None]] = []
 
     async def submit(self, item: Item) -> Result:
         """The result for one item; raises what `run` raised for its batch."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
+        self._draining = [task for task in self._draining if not task.done()]
+        if len(self._draining) < self._abreast:
+            self._draining.append(asyncio.create_task(self._drain()))
         return await future
 
     async def close(self) -> None:
-        """Finish what has been submitted, then end the thread."""
-        if self._draining is not None:
-            await self._draining
-        self._thread.shutdown()
+        """Finish what has been submitted, then end the threads."""
+        await asyncio.gather(*self._draining)
+        self._threads.shutdown()
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while batch := self._next():
-                items = [item for item, _ in batch]
-                (outcome,) = await asyncio.gather(loop.run_in_executor(self._thread, self._run, items), return_exceptions=True)
-                self._settle([future for _, future in batch], outcome)
-        finally:
-            self._draining = None
+        while batch := self._next():
+            items = [item for item, _ in batch]
+            (outcome,) = await asyncio.gather(loop.run_in_executor(self._threads, self._run, items), return_exceptions=True)
+            self._settle([future for _, future in batch], outcome)
 
     def _next(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         batch: list[tuple[Item, asyncio.Future[Result]]] = []

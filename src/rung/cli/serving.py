@@ -8,7 +8,6 @@ from typing import Any
 
 import aiohttp
 import uvloop
-from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from rung.cli.console import decisions_table, hint, out, path_of, say
 from rung.gateway import GatewayError, application, require_port, serving
@@ -66,16 +65,8 @@ def _made(workload: Workload) -> Release | None:
     return find_release(workload, inputs_of(workload, open_encoder()))
 
 
-def _open(release: Release, ledger: Ledger) -> Live:
-    """The release at work, alone in its process: a case's few small products are done before a second BLAS thread has woken,
-    which then spins beside the encoder."""
-    live = open_live(release, ledger)
-    threadpool_limits(1, "blas")
-    return live
-
-
 async def _serve(release: Release, ledger: Ledger, host: str, port: int) -> None:
-    live = _open(release, ledger)
+    live = open_live(release, ledger)
     try:
         open_access = is_loopback(host) and not ledger.list_keys()  # revoking the last key must not let everyone in
         await serve_application(
@@ -96,7 +87,7 @@ def _welcome(live: Live, url: str, open_access: bool) -> None:
 
 async def _play(samples: list[str], release: Release, ledger: Ledger, port: int) -> None:
     """Ask the samples over HTTP, as a caller would, and print what came back."""
-    live = _open(release, ledger)
+    live = open_live(release, ledger)
     asked: list[tuple[str, dict[str, Any]]] = []
     try:
         async with (

@@ -38,8 +38,9 @@ def connect(url: str) -> Engine:
             raise ArgumentError("neither a SQLite file nor a PostgreSQL database")
         if dialect == "sqlite":
             Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
-        # The ping makes a restarted server cost nobody a failed record.
-        engine = create_engine(parsed, connect_args=_ARGUMENTS[dialect], pool_pre_ping=True, pool_timeout=LOCK_WAIT)
+        # The ping makes a restarted server cost nobody a failed record; a file does not restart.
+        ping = dialect == "postgresql"
+        engine = create_engine(parsed, connect_args=_ARGUMENTS[dialect], pool_pre_ping=ping, pool_timeout=LOCK_WAIT)
     except ArgumentError as error:
         raise LedgerError(f"Not a ledger's address: {error}. Next: give one like sqlite:////var/lib/rung/ledger.db.") from error
     except ModuleNotFoundError as error:

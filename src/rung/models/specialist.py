@@ -15,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
 
 from rung.batching import Batcher
 from rung.core import Answer, Case, Problem, RungError
@@ -32,8 +34,11 @@ from rung.workload import Field
 
 Array = NDArray[np.float32]
 
+_BLAS = cast(Any, ThreadpoolController)()
+_SCORING = Lock()  # the number of BLAS threads is the process's: one at a time may lower it and put it back
+
 SHARPNESS = 12.0  # turns scores, which lie around 0..1, into odds; the calibration sees to the rest
-LARGEST_BATCH = 32
+LARGEST_BATCH = 16  # two at once: one's Python runs beside the other's encoding
 
 LABEL_SIGNALS = ("top", "margin", "log_margin", "third", "calm", "odds", "smooth_margin", "sparse_margin", "prior", "nearest")
 
@@ -157,7 +162,7 @@ class Specialist:
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
         """Every label and copy field; objections change nothing: the same text gives the same answer."""
         if self._batcher is None:
-            self._batcher = Batcher(self.answer_all, LARGEST_BATCH, "specialist")
+            self._batcher = Batcher(self.answer_all, LARGEST_BATCH, "specialist", abreast=2)
         return await self._batcher.submit(case.text)
 
     async def close(self) -> None:
@@ -168,7 +173,9 @@ class Specialist:
 
     def answer_all(self, texts: Sequence[str]) -> list[Answer]:
         """The answers to a batch of texts, in order."""
-        scores = self._machine.score(self.encoder.embed(texts), [ngrams(text) for text in texts])
+        embeddings, grams = self.encoder.embed(texts), [ngrams(text) for text in texts]
+        with _SCORING, _BLAS.limit(limits=1, user_api="blas"):  # a second thread would wake too late and then spin
+            scores = self._machine.score(embeddings, grams)
         labelled = read_heads(scores, list(self._labels.values()))
         return [self._answer(text, [found[position] for found in labelled]) for position, text in enumerate(texts)]
 

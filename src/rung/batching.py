@@ -43,7 +43,8 @@ class Batcher(Generic[Item, Result]):
 
     async def close(self) -> None:
         """Finish what has been submitted, then end the threads."""
-        await asyncio.gather(*self._draining)
+        for task in self._draining:
+            await task
         self._threads.shutdown()
 
     async def _drain(self) -> None:

@@ -40,7 +40,19 @@ _SCORING = Lock()  # the number of BLAS threads is the process's: one at a time 
 SHARPNESS = 12.0  # turns scores, which lie around 0..1, into odds; the calibration sees to the rest
 LARGEST_BATCH = 16  # two at once: one's Python runs beside the other's encoding
 
-LABEL_SIGNALS = ("top", "margin", "log_margin", "third", "calm", "odds", "smooth_margin", "sparse_margin", "prior", "nearest")
+LABEL_SIGNALS = (
+    "top",
+    "margin",
+    "log_margin",
+    "third",
+    "calm",
+    "odds",
+    "smooth_margin",
+    "sparse_margin",
+    "prior",
+    "nearest",
+    "trust",
+)
 
 
 class ArtefactError(RungError):
@@ -65,20 +77,21 @@ class Kernel:
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`anchors` [n, 384], `dual` [n, labels], `sparse` [used + 1, labels]; `rows` [BUCKETS] names each bucket's row in
-    `sparse`, 0 (all zeros) for buckets that training never saw."""
+    `sparse`, 0 (all zeros) for buckets that training never saw; `owners` [n, fields] is each anchor's label in each field."""
 
     kernel: Kernel
     anchors: Array
+    owners: NDArray[np.int32]
     dual: Array
     rows: NDArray[np.int32]
     sparse: Array
 
     def score(self, embeddings: Array, grams: Sequence[Sparse]) -> tuple[Array, Array, Array]:
-        """Smooth and sparse scores [texts, labels], and each text's cosine with its nearest anchor [texts]."""
+        """Smooth and sparse scores [texts, labels], and the texts' cosines with the anchors [texts, n]."""
         cosines = embeddings @ self.anchors.T
         smooth: Array = self.kernel.compare(cosines) @ self.dual
         sparse: Array = np.stack([weights @ self.sparse[self.rows[buckets]] for buckets, weights in grams])
-        return smooth, sparse, cosines.max(axis=1)
+        return smooth, sparse, cosines
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +112,15 @@ class CopyHead:
     calibration: Calibration
 
 
-def read_labels(smooth: Array, sparse: Array, nearest: Array, prior: Sequence[float]) -> tuple[NDArray[np.intp], Array]:
-    """One field's choices [texts] and their signals [texts, LABEL_SIGNALS] from its scores [texts, labels]."""
+def read_labels(
+    smooth: Array, sparse: Array, cosines: Array, owners: NDArray[np.int32], prior: Sequence[float]
+) -> tuple[NDArray[np.intp], Array]:
+    """One field's choices [texts] and their signals [texts, LABEL_SIGNALS] from its scores [texts, labels], the cosines with the
+    anchors [texts, n], and the anchors' labels [n].
+
+    "trust" is how much nearer the nearest anchor with the chosen label is than the nearest with another (after Jiang, Kim,
+    Guan, Gupta 2018, "To trust or not to trust a classifier", section 3).
+    """
     scores = smooth + sparse
     row = np.arange(len(scores))
     order = np.argsort(-scores, axis=1)
@@ -109,6 +129,7 @@ def read_labels(smooth: Array, sparse: Array, nearest: Array, prior: Sequence[fl
     shares /= shares.sum(axis=1, keepdims=True)
     margin = scores[row, first] - scores[row, second]
     top_share = np.clip(shares[row, first], 1e-6, 1 - 1e-6)
+    ours = owners == first[:, None]
     signals = [
         scores[row, first],
         margin,
@@ -119,7 +140,8 @@ def read_labels(smooth: Array, sparse: Array, nearest: Array, prior: Sequence[fl
         _lead(smooth, first),
         _lead(sparse, first),
         np.asarray(prior, np.float32)[first],
-        nearest,
+        cosines.max(axis=1),
+        _nearest(cosines, ours) - _nearest(cosines, ~ours),
     ]
     return first, np.stack(signals, axis=1).astype(np.float32)
 
@@ -128,6 +150,11 @@ def name_signals(signals: Array) -> list[dict[str, float]]:
     """Rows of `read_labels` [texts, LABEL_SIGNALS] with their names."""
     rows: list[list[float]] = signals.tolist()
     return [dict[str, float](zip(LABEL_SIGNALS, row, strict=True)) for row in rows]
+
+
+def _nearest(cosines: Array, among: NDArray[np.bool_]) -> Array:
+    """The largest cosine among some anchors [texts]; 0, at right angles, where nothing is nearer."""
+    return np.where(among, cosines, 0).max(axis=1)
 
 
 def _lead(scores: Array, choice: NDArray[np.intp]) -> Array:
@@ -176,7 +203,7 @@ class Specialist:
         embeddings, grams = self.encoder.embed(texts), [ngrams(text) for text in texts]
         with _SCORING, _BLAS.limit(limits=1, user_api="blas"):  # a second thread would wake too late and then spin
             scores = self._machine.score(embeddings, grams)
-        labelled = read_heads(scores, list(self._labels.values()))
+        labelled = read_heads(scores, self._machine.owners, list(self._labels.values()))
         return [self._answer(text, [found[position] for found in labelled]) for position, text in enumerate(texts)]
 
     def _answer(self, text: str, labelled: Sequence[tuple[str, Any, dict[str, float]]]) -> Answer:
@@ -197,6 +224,7 @@ class Specialist:
         used = np.flatnonzero(machine.rows).astype(np.int32)
         tensors = {
             "anchors": machine.anchors,
+            "owners": machine.owners,
             "dual": machine.dual,
             "buckets": used,
             "sparse": machine.sparse[machine.rows[used]],
@@ -211,14 +239,16 @@ class Specialist:
         (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def read_heads(scores: tuple[Array, Array, Array], heads: Sequence[LabelHead]) -> list[list[tuple[str, Any, dict[str, float]]]]:
+def read_heads(
+    scores: tuple[Array, Array, Array], owners: NDArray[np.int32], heads: Sequence[LabelHead]
+) -> list[list[tuple[str, Any, dict[str, float]]]]:
     """Per head, per text: the field's name, its label and the label's signals."""
-    smooth, sparse, nearest = scores
+    smooth, sparse, cosines = scores
     found: list[list[tuple[str, Any, dict[str, float]]]] = []
     start = 0
-    for head in heads:
+    for head, owner in zip(heads, owners.T, strict=True):
         columns = slice(start, start := start + len(head.labels))
-        choice, signals = read_labels(smooth[:, columns], sparse[:, columns], nearest, head.prior)
+        choice, signals = read_labels(smooth[:, columns], sparse[:, columns], cosines, owner, head.prior)
         rows = name_signals(signals)
         found.append([(head.field, head.labels[label], row) for label, row in zip(choice.tolist(), rows, strict=True)])
     return found
@@ -237,7 +267,7 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
         rows = np.zeros(BUCKETS, np.int32)
         rows[tensors["buckets"]] = np.arange(1, len(tensors["buckets"]) + 1)
         padded = np.concatenate([np.zeros((1, tensors["sparse"].shape[1]), np.float32), tensors["sparse"]])
-        machine = Machine(Kernel(**heads["kernel"]), tensors["anchors"], tensors["dual"], rows, padded)
+        machine = Machine(Kernel(**heads["kernel"]), tensors["anchors"], tensors["owners"], tensors["dual"], rows, padded)
         labels = [_label_head(head) for head in heads["labels"]]
         copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
         _fit_together(machine, labels, copies, fields)
@@ -253,6 +283,8 @@ def _fit_together(machine: Machine, labels: Sequence[LabelHead], copies: Sequenc
     used = int(machine.rows.max())
     if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape != (used + 1, columns):
         raise ValueError("the weights do not fit each other")
+    if machine.owners.shape != (anchors, len(labels)):
+        raise ValueError("the anchors' labels do not fit the heads")
     trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
     wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]
     if trained != wanted or any(len(head.prior) != len(head.labels) for head in labels):

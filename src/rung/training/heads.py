@@ -71,18 +71,18 @@ def train_heads(
     kernel = _choose(linear, cosines, targets, columns, folds)
     progress("training the heads")
     dual, smooth, sparse = solve(kernel, linear, cosines, targets, folds)
-    nearest = np.where(folds[:, None] == folds[None, :], -1.0, cosines).max(axis=1).astype(np.float32)
     progress("calibrating")
     heads: list[LabelHead] = []
     rehearsed = [dict[str, tuple[Any, float]]() for _ in texts]
-    for field, span in zip(label_fields, columns, strict=True):
-        truth = targets[:, span].argmax(axis=1)
-        head, found = _label_head(field, smooth[:, span], sparse[:, span], nearest, truth)
+    owners = np.stack([targets[:, span].argmax(axis=1) for span in columns], axis=1).astype(np.int32)
+    for field, span, truth in zip(label_fields, columns, owners.T, strict=True):
+        read = _rehearsed(smooth[:, span], sparse[:, span], cosines, truth, folds)
+        head, found = _label_head(field, *read, truth)
         heads.append(head)
         for row, pair in zip(rehearsed, found, strict=True):
             row[field.name] = pair
     copies = [_copy_head(field, texts, expected, rehearsed) for field in fields if field.fill == "copy"]
-    machine = _machine(kernel, embeddings, dual, grams)
+    machine = _machine(kernel, embeddings, owners, dual, grams)
     return Trained(Specialist(encoder, machine, heads, copies, fields), [_answer(row, fields) for row in rehearsed])
 
 
@@ -160,10 +160,21 @@ def solve(kernel: Kernel, linear: Array, cosines: Array, targets: Array, folds: 
     return dual, smooth, sparse
 
 
+def _rehearsed(
+    smooth: Array, sparse: Array, cosines: Array, truth: NDArray[np.int32], folds: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], Array]:
+    """One field's choices [n] and signals [n, LABEL_SIGNALS], each case's without its own fold."""
+    choice, signals = np.empty(len(folds), np.intp), np.empty((len(folds), len(LABEL_SIGNALS)), np.float32)
+    unknown = [0.0] * smooth.shape[1]
+    for fold in range(FOLDS):
+        out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        choice[out], signals[out] = read_labels(smooth[out], sparse[out], cosines[np.ix_(out, rest)], truth[rest], unknown)
+    return choice, signals
+
+
 def _label_head(
-    field: Field, smooth: Array, sparse: Array, nearest: Array, truth: NDArray[np.intp]
+    field: Field, choice: NDArray[np.intp], signals: Array, truth: NDArray[np.int32]
 ) -> tuple[LabelHead, list[tuple[Any, float]]]:
-    choice, signals = read_labels(smooth, sparse, nearest, [0.0] * len(field.labels))
     right = choice == truth
     halves = np.arange(len(choice)) % 2
     position = LABEL_SIGNALS.index("prior")
@@ -197,7 +208,7 @@ def _copy_head(
     return CopyHead(field.name, calibration)
 
 
-def _machine(kernel: Kernel, embeddings: Array, dual: Array, grams: Sequence[Sparse]) -> Machine:
+def _machine(kernel: Kernel, embeddings: Array, owners: NDArray[np.int32], dual: Array, grams: Sequence[Sparse]) -> Machine:
     """The n-gram half as one weight row per bucket, so that serving does not compare n-grams text by text."""
     used = np.unique(np.concatenate([buckets for buckets, _ in grams]))
     rows = np.zeros(BUCKETS, np.int32)
@@ -205,7 +216,7 @@ def _machine(kernel: Kernel, embeddings: Array, dual: Array, grams: Sequence[Spa
     sparse = np.zeros((len(used) + 1, dual.shape[1]), np.float32)
     for (buckets, weights), weight in zip(grams, dual, strict=True):
         sparse[rows[buckets]] += weights[:, None] * weight
-    return Machine(kernel, embeddings, dual, rows, sparse)
+    return Machine(kernel, embeddings, owners, dual, rows, sparse)
 
 
 def _answer(row: dict[str, tuple[Any, float]], fields: Sequence[Field]) -> Answer:

@@ -42,6 +42,13 @@ def test_all_of_it_takes_a_dozen_lines(folder: Path) -> None:
     assert isinstance(app, Gateway)
 
 
+def test_a_notebooks_running_loop_does_not_keep_one_from_training(folder: Path) -> None:
+    async def cell() -> rung.Release:
+        return rung.train(rung.load(folder))
+
+    assert asyncio.run(cell()).id == rung.train(rung.load(folder)).id
+
+
 def test_what_is_decided_is_in_the_ledger_before_it_is_returned(folder: Path) -> None:
     workload = rung.load(folder)
     with rung.Embedded(workload) as embedded:

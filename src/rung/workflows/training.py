@@ -7,12 +7,13 @@ interrupted run therefore goes on where it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ from rung.training.heads import Trained, train_heads
 from rung.workflows.rehearsal import Remembered, rehearse, require_answers
 from rung.workload import EndpointTier, SpecialistTier, Workload, find_key
 
+Result = TypeVar("Result")
+
 MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
 
 
@@ -72,11 +75,21 @@ def train(workload: Workload, progress: Progress = silent, encoder: Encoder | No
             find_key(tier.endpoint, workload.folder / "endpoints.yaml")
     encoder = encoder or open_encoder()
     inputs = inputs_of(workload, encoder)
-    release = find_release(workload, inputs) or asyncio.run(_train(workload, progress, encoder, inputs))
+    release = find_release(workload, inputs) or _finish(_train(workload, progress, encoder, inputs))
     ledger = ledger_of(workload)
     promote(workload, release, ledger)
-    asyncio.run(ledger.close())
+    _finish(ledger.close())
     return release
+
+
+def _finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run it to its end; where a loop is already running, as in a notebook, in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str) -> Release:
@@ -115,7 +128,7 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
 
 def evaluate_release(workload: Workload, release: Release, progress: Progress = silent) -> Evidence:
     """Judge a release's own files again, on the test split of the gold as it is now, and put it through the gate."""
-    return asyncio.run(_evaluate_release(workload, release, progress))
+    return _finish(_evaluate_release(workload, release, progress))
 
 
 async def _evaluate_release(workload: Workload, release: Release, progress: Progress) -> Evidence:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 Fields = Mapping[str, Any]
 
@@ -36,6 +36,17 @@ class Outcome(StrEnum):
     CORRECTED = "corrected"  # a tier was told what a check objected to, and its second answer was trusted
     ESCALATED = "escalated"  # a later tier's answer was trusted
     REVIEW = "review"  # no tier may be trusted with it: a person decides
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two JSON values are equal: at every depth 1 and 1.0 are, 1 and true are not."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        mine, theirs = cast(Fields, one), cast(Fields, other)
+        return mine.keys() == theirs.keys() and all(same(value, theirs[name]) for name, value in mine.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        pairs = cast("Sequence[object]", one), cast("Sequence[object]", other)
+        return len(pairs[0]) == len(pairs[1]) and all(map(same, *pairs))
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def new_id() -> str:

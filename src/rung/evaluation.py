@@ -15,7 +15,7 @@ import numpy as np
 
 from rung.cascade import PERSON, Cascade, decide
 from rung.cascade.promise import Judged, Threshold, contradiction, lower_bound, upper_bound
-from rung.core import Case, Decision, Fields, RungError
+from rung.core import Case, Decision, Fields, RungError, same
 from rung.workload import Limits, Promise
 
 AT_ONCE = 32  # cases under way at a time, as on a busy server
@@ -93,11 +93,7 @@ class Evidence:
 
 def right(answer: Fields, expected: Fields) -> bool:
     """Whether an answer agrees with the expected one in every field that gold speaks of; 1 and 1.0 agree, 1 and true do not."""
-    return all(_same(answer.get(name), value) for name, value in expected.items())
-
-
-def _same(one: object, other: object) -> bool:
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
+    return all(same(answer.get(name), value) for name, value in expected.items())
 
 
 async def ask_all(cascade: Cascade, cases: Sequence[Case], tick: Tick | None = None) -> list[Decision]:
@@ -177,7 +173,7 @@ def _field_accuracy(decisions: Sequence[Decision], agreed: Sequence[Agreed]) -> 
     empty: Fields = {}
     said = [next((a.answer.fields for a in reversed(d.attempts) if a.answer is not None), empty) for d in decisions]
     return {
-        name: sum(_same(fields.get(name), each.expected[name]) for fields, each in zip(said, agreed, strict=True)) / len(agreed)
+        name: sum(same(fields.get(name), each.expected[name]) for fields, each in zip(said, agreed, strict=True)) / len(agreed)
         for name in names
     }
 

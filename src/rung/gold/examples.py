@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 import jsonschema_rs
 
-from rung.core import Case, RungError
+from rung.core import Case, RungError, same
 from rung.gold.similarity import fold
 from rung.workload import Field, Workload, WorkloadError
 
@@ -274,14 +274,10 @@ def _label_mistakes(expected: Mapping[str, Any], fields: Mapping[str, Field]) ->
             continue
         if name not in expected:
             yield f"{name} is missing from expected"
-        elif not any(_equal(expected[name], label) for label in field.labels):
+        elif not any(same(expected[name], label) for label in field.labels):
             near = get_close_matches(str(expected[name]), [label for label in field.labels if isinstance(label, str)], 1)
             hint = f"did you mean {near[0]!r}?" if near else f"it may be {', '.join(map(_shown, field.labels))}"
             yield f"{name} is {_shown(expected[name])}, which is not one of its labels; {hint}"
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return one == other and isinstance(one, bool) == isinstance(other, bool)  # in Python, but not in JSON, True == 1
 
 
 def _schema_mistakes(
@@ -339,7 +335,7 @@ def _count_mistakes(examples: Sequence[Example], fields: Sequence[Field]) -> Ite
 
 def _by_label(examples: Sequence[Example], field: Field) -> Iterator[tuple[Any, list[Example]]]:
     for label in field.labels:
-        yield label, [example for example in examples if _equal(example.expected[field.name], label)]
+        yield label, [example for example in examples if same(example.expected[field.name], label)]
 
 
 def _same_texts(examples: Sequence[Example]) -> list[list[Example]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, exists, func, literal, select, tuple_
 
-from rung.core import Outcome, Verdict
+from rung.core import Outcome, Verdict, same
 from rung.ledger.nouns import Record, Summary, TierSummary, UnknownDecision
 from rung.ledger.rows import Row, decode, encode, micros, plain
 from rung.ledger.schema import decisions, verdicts
@@ -70,7 +70,8 @@ def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
     """The verdict as a row of `verdicts`; raises UnknownDecision."""
     row = locate(connection, verdict.decision)
     given, body = decode(row["body"], Record).decision.answer, encode(verdict)
-    overturned = given is not None and given != decode(body, Verdict).answer
+    answer = decode(body, Verdict).answer
+    overturned = given is not None and not same(given, answer)
     return {"decision": row["seq"], "at": micros(at), "overturned": overturned, "body": body}
 
 

@@ -189,6 +189,7 @@ def _phones(text: str) -> Iterator[Span]:
 
 # Proven kinds first: only digits that they leave over may be a telephone number.
 _ROUNDS: tuple[Mapping[str, Finder], ...] = ({"email": _emails, "iban": _ibans, "card": _cards}, {"phone": _phones})
+KINDS = tuple(kind for finders in _ROUNDS for kind in finders)
 
 
 def _merged(spans: Iterable[tuple[Span, str]]) -> list[tuple[Span, str]]:

@@ -95,7 +95,7 @@ def _finish(work: Coroutine[Any, Any, Result]) -> Result:
 async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str) -> Release:
     gold = read_gold(workload)
     with progress("splitting the gold"):
-        shares = _shares(gold)
+        shares = shares_of(gold)
         parts = split(gold, shares)
     trained = _specialist(workload, gold, parts, encoder, progress)
     bare = _bare(workload, trained.specialist if trained else None)
@@ -139,7 +139,7 @@ async def _evaluate_release(workload: Workload, release: Release, progress: Prog
             f"{workload.gold}: has changed since release {release.id[:12]} was made from it, so its test split may hold cases "
             "that the release has learnt. Run `rung train` to make a release from the gold as it is."
         )
-    held_out = _agreed(gold, split(gold, _shares(gold)).test)
+    held_out = _agreed(gold, split(gold, shares_of(gold)).test)
     try:
         with progress("evaluating what is served", len(held_out)) as advance:
             threshold = Threshold(**release.evidence["threshold"])
@@ -150,7 +150,8 @@ async def _evaluate_release(workload: Workload, release: Release, progress: Prog
     return evidence
 
 
-def _shares(gold: Gold) -> Shares:
+def shares_of(gold: Gold) -> Shares:
+    """How training divides this gold: beyond `MOST_ANCHORS` training cases the rest goes to calibration."""
     usual = Shares()
     spare = max(usual.train - MOST_ANCHORS / max(len(gold.examples), 1), 0.0)
     return Shares(usual.train - spare, usual.calibration + spare, usual.test)
@@ -162,12 +163,12 @@ def _specialist(workload: Workload, gold: Gold, parts: Split, encoder: Encoder, 
     examples = _examples(gold, parts.train)
     texts = [example.case.text for example in examples]
     with progress("embedding the gold", len(texts)) as advance:
-        embeddings = embed_gold(encoder, texts, workload.state / "cache", _steps(advance))
+        embeddings = embed_gold(encoder, texts, workload.state / "cache", steps(advance))
     with progress("training the heads"):
         return train_heads(texts, [example.expected for example in examples], embeddings, encoder, workload.fields)
 
 
-def _steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+def steps(advance: Callable[[int], None]) -> Callable[[int], None]:
     """Turn "so many done" into "so many more"."""
     done = 0
 

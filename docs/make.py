@@ -104,11 +104,13 @@ def _followed(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
 
 def verbs() -> str:
     """Every verb's help text, as a terminal shows it."""
-    from rung.cli.verbs import app, keys
+    from rung.cli.verbs import app
 
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    parts = [_help([]), *(_help([name]) for name in names), _help(["keys"])]
-    parts += [_help(["keys", command.name]) for command in keys.registered_commands if command.name]
+    parts = [_help([]), *(_help([name]) for name in names)]
+    for group in app.registered_groups:
+        inside = [command.name for command in group.typer_instance.registered_commands] if group.typer_instance else []
+        parts += [_help([str(group.name)]), *(_help([str(group.name), name]) for name in inside if name)]
     return "\n".join(parts)
 
 

@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 app.add_typer(keys, name="keys")
+gold = typer.Typer(no_args_is_help=True, help="The agreed answers that everything is learnt from and judged by.")
+app.add_typer(gold, name="gold")
 
 File = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="The workload file, or the folder that holds workload.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -92,16 +94,16 @@ def check(file: File, json_: Json = False) -> None:
 
     workload = load(file)
     open_checks(workload)
-    gold = read_gold(workload)
-    share = near_duplicate_share([example.case.text for example in gold.examples])
-    document = {"workload": workload.name, "gold": len(gold.examples), "near_duplicates": share, "warnings": gold.warnings}
+    agreed = read_gold(workload)
+    share = near_duplicate_share([example.case.text for example in agreed.examples])
+    document = {"workload": workload.name, "gold": len(agreed.examples), "near_duplicates": share, "warnings": agreed.warnings}
     if json_:
         say_json(document)
         return
-    say(f"{workload.name}: the file is right, {len(gold.examples):,} gold cases, {share:.2%} near-duplicates")
-    for warning in gold.warnings:
+    say(f"{workload.name}: the file is right, {len(agreed.examples):,} gold cases, {share:.2%} near-duplicates")
+    for warning in agreed.warnings:
         say(f"  {warning}")
-    hint(f"next: rung up {path_of(workload)}")
+    hint(f"next: rung up {path_of(workload)}, or rung gold check {path_of(workload)} for a long look at the gold")
 
 
 @app.command()
@@ -248,6 +250,17 @@ def report(
         say_json(made.document())
     else:
         say(made.text())
+
+
+@gold.command("check")
+def check_gold(file: File, json_: Json = False) -> None:
+    """Look long at the gold: balance, slices, near-duplicates, leaks, likely label errors, odd lengths, personal data.
+
+    Findings are advice, each with its lines; nothing is changed. `rung check` is the quick look.
+    """
+    from rung.cli.curating import check_gold as run
+
+    run(load(file), json_)
 
 
 @keys.command("add")

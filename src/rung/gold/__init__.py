@@ -6,6 +6,7 @@ Knows nothing about models, thresholds or the ledger.
 from rung.gold.examples import Example, Gold, GoldError, read_gold
 from rung.gold.parts import Shares, Split, split
 from rung.gold.similarity import near_duplicate_share, near_duplicates, near_groups
+from rung.gold.survey import Survey, survey
 
 __all__ = [
     "Example",
@@ -13,9 +14,11 @@ __all__ = [
     "GoldError",
     "Shares",
     "Split",
+    "Survey",
     "near_duplicate_share",
     "near_duplicates",
     "near_groups",
     "read_gold",
     "split",
+    "survey",
 ]

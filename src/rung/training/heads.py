@@ -40,6 +40,7 @@ USUAL = Kernel(smooth=3.0, width=2.0, ridge=1.0)  # the best on Banking77, near 
 OTHERS = (Kernel(1.0, 2.0, 1.0), Kernel(9.0, 2.0, 1.0), Kernel(3.0, 4.0, 1.0), Kernel(1.0, 2.0, 0.4), Kernel(3.0, 2.0, 0.4))
 FOLDS = 5
 TRIAL = 2_000  # cases on which the kernel is chosen: an inverse of that size takes a fraction of a second
+SHARPNESSES = (2.0, 4.0, 8.0, 12.0, 20.0)  # what may turn scores into odds: some fields are clearer than others
 PRIOR_CASES = 10.0  # how many average cases a label's own record is mixed with
 
 
@@ -84,6 +85,33 @@ def train_heads(
     copies = [_copy_head(field, texts, expected, rehearsed) for field in fields if field.fill == "copy"]
     machine = _machine(kernel, embeddings, owners, dual, grams)
     return Trained(Specialist(encoder, machine, heads, copies, fields), [_answer(row, fields) for row in rehearsed])
+
+
+def rehearse_labels(
+    texts: Sequence[str], expected: Sequence[Fields], embeddings: Array, fields: Sequence[Field], groups: Sequence[int]
+) -> list[tuple[NDArray[np.intp], Array]]:
+    """For each label field, the cases' own labels [n] as positions in `Field.labels`, and a share for each label [n, labels].
+
+    The shares, which add up to 1, come from a machine with the usual kernel that has not seen the case nor any other of its
+    group (`groups` [n]): near-duplicates would vouch for each other. They are as sharp as fits the field's labels best.
+    """
+    label_fields = [field for field in fields if field.fill == "label"]
+    targets, columns = _targets(expected, label_fields)
+    found, member = np.unique(np.asarray(groups), return_inverse=True)
+    folds = (np.random.default_rng(0).permutation(len(found)) % FOLDS)[member]
+    _, smooth, sparse = solve(USUAL, gram([ngrams(text) for text in texts]), embeddings @ embeddings.T, targets, folds)
+    rehearsed: list[tuple[NDArray[np.intp], Array]] = []
+    for span in columns:
+        scores = smooth[:, span] + sparse[:, span]
+        truth = targets[:, span].argmax(axis=1)
+        shares = [_shares(scores, sharpness) for sharpness in SHARPNESSES]
+        rehearsed.append((truth, max(shares, key=lambda share: float(np.log(share[np.arange(len(truth)), truth] + 1e-9).mean()))))
+    return rehearsed
+
+
+def _shares(scores: Array, sharpness: float) -> Array:
+    odds = np.exp(np.float32(sharpness) * (scores - scores.max(axis=1, keepdims=True)))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def gram(grams: Sequence[Sparse]) -> Array:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.models.copying import open_copier, parse_number
+from rung.models.copying import open_copier
+from rung.models.values import parse_number
 from rung.workload import Field
 from rung.workload.patterns import patterns_of
 

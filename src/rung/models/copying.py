@@ -1,25 +1,17 @@
-"""Turns a text into the value of a copy field: found by the field's RE2 patterns, normalised by its schema's type."""
+"""Turns a text into the value of a copy field: found by the field's RE2 patterns, read by its schema."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import isfinite, log1p
+from math import log1p
 from typing import Any
 
 import re2
 
+from rung.models.values import day_first, open_values
 from rung.workload import Field
 from rung.workload.patterns import compile_pattern
-
-# Thousands in groups of three (in India of two before the last), one separator throughout; then a decimal part.
-_SEPARATORS = ".,'\u2019 \u00a0\u202f"
-_NUMBER = re.compile(
-    rf"(?P<sign>[+\-\u2212]?)(?:(?P<grouped>[1-9][0-9]{{0,2}}(?P<separator>[{_SEPARATORS}])"
-    rf"(?:[0-9]{{2,3}}(?P=separator))*[0-9]{{3}})(?:(?!(?P=separator))[.,](?P<cents>[0-9]+))?"
-    r"|(?P<whole>[0-9]+)(?:[.,](?P<decimals>[0-9]+))?)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +25,13 @@ class Found:
 def open_copier(field: Field) -> Callable[[str], Found]:
     """A function that fills one copy field from a text. Of several matches the first one that fits the schema counts."""
     patterns = [compile_pattern(pattern) for pattern in field.find]
-    shape = compile_pattern(f"^(?:{field.schema['pattern']})$") if "pattern" in field.schema else None
-    kinds = field.schema.get("type", "string")
-    numeric = {"number", "integer"} & ({kinds} if isinstance(kinds, str) else set(kinds))
-
-    def normalise(match: str) -> str | float | None:
-        if numeric:
-            number = parse_number(match)
-            return number if number is None or "number" in numeric or number.is_integer() else None
-        value = match.lower() if field.schema.get("format") == "email" else match
-        if shape is None or shape.fullmatch(value):
-            return value
-        squeezed = re.sub(r"[\s\-./#]", "", value).upper()  # people write LF 204-981 for LF204981
-        return squeezed if shape.fullmatch(squeezed) else None
+    values_of = open_values(field.schema)
+    dated = field.schema.get("format") == "date"
 
     def copy(text: str) -> Found:
         text = text.encode("utf-8", "replace").decode()  # RE2 reads UTF-8, which has no half of a surrogate pair
-        values = [value for match in _matches(patterns, text) if (value := normalise(match)) is not None]
+        order = not dated or day_first(text) is not False
+        values = [value for match in _matches(patterns, text) if (value := values_of.read(match, order)) is not None]
         distinct = len(set(values))
         digits = sum(character.isdigit() for character in text)
         return Found(
@@ -58,22 +40,6 @@ def open_copier(field: Field) -> Callable[[str], Found]:
         )
 
     return copy
-
-
-def parse_number(text: str) -> float | None:
-    """A number as people write it: `1,249.00`, `1.299,00`, `49,90`, `1 250`, `1'250.-`; None where it is none.
-
-    A separator before exactly three closing digits groups thousands, unless it is the second kind in the number or only a
-    zero stands before it; otherwise the last separator is the decimal one.
-    """
-    number = _NUMBER.fullmatch(text.strip().rstrip(".,-\u2013"))
-    if number is None:
-        return None
-    whole = number["whole"] or re.sub("[^0-9]", "", number["grouped"])
-    value = float(f"{whole}.{number['cents'] or number['decimals'] or 0}")
-    if not isfinite(value):
-        return None
-    return -value if number["sign"] in ("-", "\u2212") else value
 
 
 def _matches(patterns: list[re2.Pattern], text: str) -> Iterator[str]:

@@ -57,8 +57,9 @@ def _say_page(workload: Workload, found: Inspection) -> None:
     parts = f"train {whole.train:,}, calibration {whole.calibration:,}, test {whole.test:,}"
     say(f"{workload.name}: {_count(whole.cases, 'example')} in {workload.gold.name} ({parts})\n")
     _print(("looked for", "found"), [*_summary(found)])
-    for advice in seen.advice:
-        say(f"\nAdvice: {advice}.")
+    if seen.advice:
+        _head("Advice")
+        say("\n".join(f"- {advice}" for advice in seen.advice))
     _say_labels(seen)
     _say_slices(seen)
     _say_suspects(found)
@@ -116,22 +117,14 @@ def _say_suspects(found: Inspection) -> None:
     say("A specialist that had not seen the line finds another label likelier (confident learning, by cleanlab).")
     for field in dict.fromkeys(suspect.field for suspect in found.suspects):
         suspects = [suspect for suspect in found.suspects if suspect.field == field]
-        rows = [
-            (
-                str(each.line),
-                f"{_shown(each.label)} {each.share:.0%}",
-                f"{_shown(each.likelier)} {each.likelier_share:.0%}",
-                _snippet(texts[each.line]),
-            )
-            for each in suspects
-        ]
+        rows = [(str(each.line), _shown(each.label), _shown(each.likelier), _snippet(texts[each.line])) for each in suspects]
         _print(("line>", f"{field} in the gold", "likelier", "text"), rows)
 
 
 def _say_alike(seen: Survey) -> None:
     if not seen.alike:
         return
-    _head("Near-duplicates (Jaccard similarity of character 5-grams at least 0.7): the split keeps each group on one side")
+    _head("Near-duplicates (Jaccard similarity of character 5-grams at least 0.7): the split parts none but by pins")
     ranked = sorted(seen.alike, key=lambda group: (not group.apart, -len(group.lines)))
     rows = [(_lines(group.lines), "; ".join(_apart(name, values) for name, values in group.apart.items())) for group in ranked]
     _print(("lines", "labels that differ"), rows)

@@ -22,6 +22,7 @@ from rung.models.encoder import Encoder
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.models.specialist import (
     LABEL_SIGNALS,
+    SHARPNESS,
     CopyHead,
     Kernel,
     LabelHead,
@@ -40,7 +41,6 @@ USUAL = Kernel(smooth=3.0, width=2.0, ridge=1.0)  # the best on Banking77, near 
 OTHERS = (Kernel(1.0, 2.0, 1.0), Kernel(9.0, 2.0, 1.0), Kernel(3.0, 4.0, 1.0), Kernel(1.0, 2.0, 0.4), Kernel(3.0, 2.0, 0.4))
 FOLDS = 5
 TRIAL = 2_000  # cases on which the kernel is chosen: an inverse of that size takes a fraction of a second
-SHARPNESSES = (2.0, 4.0, 8.0, 12.0, 20.0)  # what may turn scores into odds: some fields are clearer than others
 PRIOR_CASES = 10.0  # how many average cases a label's own record is mixed with
 
 
@@ -93,7 +93,7 @@ def rehearse_labels(
     """For each label field, the cases' own labels [n] as positions in `Field.labels`, and a share for each label [n, labels].
 
     The shares, which add up to 1, come from a machine with the usual kernel that has not seen the case nor any other of its
-    group (`groups` [n]): near-duplicates would vouch for each other. They are as sharp as fits the field's labels best.
+    group (`groups` [n]): near-duplicates would vouch for each other.
     """
     label_fields = [field for field in fields if field.fill == "label"]
     targets, columns = _targets(expected, label_fields)
@@ -103,15 +103,9 @@ def rehearse_labels(
     rehearsed: list[tuple[NDArray[np.intp], Array]] = []
     for span in columns:
         scores = smooth[:, span] + sparse[:, span]
-        truth = targets[:, span].argmax(axis=1)
-        shares = [_shares(scores, sharpness) for sharpness in SHARPNESSES]
-        rehearsed.append((truth, max(shares, key=lambda share: float(np.log(share[np.arange(len(truth)), truth] + 1e-9).mean()))))
+        odds = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
+        rehearsed.append((targets[:, span].argmax(axis=1), odds / odds.sum(axis=1, keepdims=True)))
     return rehearsed
-
-
-def _shares(scores: Array, sharpness: float) -> Array:
-    odds = np.exp(np.float32(sharpness) * (scores - scores.max(axis=1, keepdims=True)))
-    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def gram(grams: Sequence[Sparse]) -> Array:

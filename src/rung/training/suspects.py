@@ -26,7 +26,8 @@ AT_ONCE = 6_000  # examples: an inverse of that size takes half a minute
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A label that may be wrong. `share` is what the specialist, unseen, gives the label, `likelier_share` the likelier one."""
+    """A label that may be wrong. Of 1, the specialist that had not seen the case gives `share` to the label and `likelier_share`
+    to the likelier one; neither is a calibrated probability."""
 
     line: int
     field: str
@@ -80,6 +81,8 @@ def find_suspects(
 
 def _doubted(labels: NDArray[np.intp], shares: Array) -> list[int]:
     """Positions, the worst first. Of cleanlab's rules a strict one: where pruning by class and pruning by noise rate agree."""
+    if len(np.unique(labels)) < 2:  # nothing else was seen that could be likelier
+        return []
     find = cast(Any, import_module("cleanlab.filter")).find_label_issues
     with warnings.catch_warnings():  # about labels with few examples, which are reported as such
         warnings.simplefilter("ignore", UserWarning)

@@ -206,9 +206,13 @@ def test_check_and_gold_check_name_each_other(small: Any, call: Caller) -> None:
 
 
 def test_texts_that_command_a_terminal_are_shown_harmlessly(tmp_path: Path, call: Caller) -> None:
-    lines = [example(f"{letter * 30} and so on", "refund", place="\x1b[31mhere") for letter in "abcdefgh"]
+    lines = [
+        example(f"{letter * 30} and so on", "refund", place="\x1b[31mhere\nand there", by="ada@example.org")
+        for letter in "abcdefgh"
+    ]
     write_tiny(tmp_path, [*lines, example("\x1b[2J" * 900, "login"), example("[bold]sign in[/bold]", "login")])
-    assert "\x1b" not in call("gold", "check", tmp_path).out
+    page = call("gold", "check", tmp_path).out
+    assert "\x1b" not in page and "here\\nand there" in page and "[EMAIL_1]" in page and "ada@" not in page
 
 
 @settings(max_examples=25)

@@ -35,7 +35,8 @@ def check_gold(workload: Workload, json_: bool) -> None:
         return
     _say_page(workload, found)
     again = f"rung gold check {path_of(workload)}"
-    advised = found.survey.advice or found.suspects or found.survey.leaks
+    seen = found.survey
+    advised = seen.advice or found.suspects or seen.leaks or any(group.apart for group in seen.alike)
     hint(f"next: {f'correct the gold where you agree and run {again} again, or ' if advised else ''}rung up {path_of(workload)}")
 
 
@@ -106,7 +107,7 @@ def _say_slices(seen: Survey) -> None:
 
 def _tally_row(tally: Any, seen: Survey) -> tuple[str, ...]:
     parts = (f"{count:,} {_share(count, tally.cases):>4}" for count in (tally.train, tally.calibration, tally.test))
-    return (_shown(tally.value), f"{tally.cases:,}", f"{tally.cases / seen.whole.cases:.1%}", *parts)
+    return (_snippet(_shown(tally.value)), f"{tally.cases:,}", f"{tally.cases / seen.whole.cases:.1%}", *parts)
 
 
 def _say_suspects(found: Inspection) -> None:
@@ -196,7 +197,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and value and value.isprintable() else json.dumps(value, ensure_ascii=False)
 
 
 def _lines(lines: Sequence[int]) -> str:

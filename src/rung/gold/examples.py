@@ -63,7 +63,7 @@ class GoldError(RungError):
         self.mistakes = sorted(mistakes)
         lines = [f"\n  {f'line {line}' if line else 'file'}: {message}" for line, message in self.mistakes[:PRINTED]]
         if len(mistakes) > PRINTED:
-            lines.append(f"\n  and {len(mistakes) - PRINTED} more")
+            lines.append(f"\n  and {len(mistakes) - PRINTED} more, which `rung gold check` shows")
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         super().__init__(f"{file}: {count}{''.join(lines)}\nCorrect the file and run the command again.")
 

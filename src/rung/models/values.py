@@ -1,25 +1,24 @@
-"""Turns a piece of text into the value that a scalar JSON Schema asks for, and finds where in a text a value stands.
-
-It knows nothing about models, fields or files.
-"""
+"""Turns a piece of text into the value that a scalar JSON Schema asks for, and finds values in texts. It knows no models."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Protocol, cast
 
 import re2
+from text_to_num import text2num as untyped_text2num  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from rung.core import same
 from rung.workload.patterns import EMAIL, compile_pattern
 
+text2num = cast(Callable[[str, str], int], untyped_text2num)
 Span = tuple[int, int]
 
 
@@ -28,7 +27,6 @@ class Values(Protocol):
 
     def read(self, span: str, day_first: bool = True) -> Any | None:
         """The value that a piece of text means, or None if it is no such value. `day_first`: whether 03/11 is in November."""
-        ...
 
     def find(self, text: str, value: Any) -> list[Span]:
         """Character spans [start, end) of every mention of the value in the text, in order; [] where there is none."""
@@ -36,9 +34,8 @@ class Values(Protocol):
 
 
 def open_values(schema: Mapping[str, Any]) -> Values:
-    """What reads and finds the values of a schema: of `enum` (with `synonyms`), `format: date`, a number type, `format: email`,
-    `pattern`, or else any text. Raises ValueError where a pattern is broken or one synonym names two values.
-    """
+    """What reads and finds the values of a schema's `enum` (with `synonyms`), `format: date`, number type, `format: email` or
+    `pattern`, or else any text. Raises ValueError where a pattern is broken or one synonym names two values."""
     kinds = schema.get("type", "string")
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
     if "enum" in schema:
@@ -49,9 +46,6 @@ def open_values(schema: Mapping[str, Any]) -> Values:
         return _Numbers(whole="number" not in kinds)
     shape = compile_pattern(f"^(?:{schema['pattern']})$") if "pattern" in schema else None
     return _Emails(shape) if schema.get("format") == "email" else _Strings(shape)
-
-
-# Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,9 @@ class _Choices:
                 if not same(meanings.setdefault(_folded(word), value), value):
                     raise ValueError(f"{word!r} stands for two values: {meanings[_folded(word)]!r} and {value!r}")
         longest_first = sorted(filter(None, meanings), key=len, reverse=True)
-        return cls(meanings, re.compile("|".join(map(_as_word, longest_first)) or r"(?!)", re.IGNORECASE))
+        return cls(
+            meanings, re.compile("|".join(_between(word.split(), r"\s+") for word in longest_first) or r"(?!)", re.IGNORECASE)
+        )
 
     def read(self, span: str, day_first: bool = True) -> Any | None:
         meant = [value for _, value in self._mentions(span)]
@@ -87,32 +83,29 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
-def _as_word(text: str) -> str:
-    """A pattern for a text as a word of its own: `EUR` stands in `EUR12` and in `12EUR`, but not in `EURO`."""
-    before = r"(?<![^\W\d_])" if text[0].isalpha() else r"(?<!\w)" if text[0].isalnum() else ""
-    after = r"(?![^\W\d_])" if text[-1].isalpha() else r"(?!\w)" if text[-1].isalnum() else ""
-    return before + r"\s+".join(map(re.escape, text.split())) + after
+def _between(parts: Sequence[str], gap: str) -> str:
+    """A pattern for parts with gaps between them, as a word of its own: `EUR` is in `12EUR` and not in `EURO`, 8 not in 8,50."""
+    first, last = parts[0][0], parts[-1][-1]
+    before = r"(?<![^\W\d_])" if first.isalpha() else r"(?<!\w)(?<!\d[.,:/])" if first.isalnum() else ""
+    after = r"(?![^\W\d_])" if last.isalpha() else r"(?!\w|[.,:/]\d)" if last.isalnum() else ""
+    return before + gap.join(map(re.escape, parts)) + after
 
-
-# Dates
 
 # January to December in English, German, French, Spanish, Italian, Dutch, Portuguese, Catalan, Polish, Czech, Swedish, Danish,
-# Norwegian, Finnish, Hungarian, Romanian and Turkish, without accents. Three letters of a name will do where they are enough.
+# Norwegian, Finnish, Hungarian and Romanian, without accents. Three letters of a name will do where they are enough.
 _MONTH_NAMES = (
-    "january januar janner janvier enero gennaio januari janeiro gener stycznia styczen leden ledna tammikuu ianuarie ocak",
-    "february februar feber fevrier febrero febbraio februari fevereiro febrer luty lutego unor unora helmikuu februarie subat",
-    "march marz mrz mars marzo maart mrt marco marc marzec marca brezen brezna marts maaliskuu marcius martie mart",
-    "april avril abril aprile kwiecien kwietnia duben dubna huhtikuu aprilis aprilie nisan",
-    "may mai mayo maggio mei maio maig maj maja kveten kvetna toukokuu majus mayis",
-    "june juni juin junio giugno junho juny czerwiec czerwca cerven cervna kesakuu junius iunie haziran",
-    "july juli juillet julio luglio julho juliol lipiec lipca cervenec cervence heinakuu julius iulie temmuz",
-    "august aout agosto augustus agost sierpien sierpnia srpen srpna augusti elokuu augusztus agustos",
-    "september septembre septiembre setiembre settembre setembro setembre wrzesien wrzesnia zari syyskuu szeptember "
-    "septembrie eylul",
-    "october oktober octobre octubre ottobre outubro pazdziernik pazdziernika rijen rijna lokakuu octombrie ekim",
-    "november novembre noviembre novembro listopad listopada listopadu marraskuu noiembrie kasim",
-    "december dezember decembre diciembre dicembre dezembro desembre grudzien grudnia prosinec prosince desember joulukuu "
-    "decembrie aralik",
+    "january januar janner janvier enero gennaio januari janeiro gener stycznia styczen leden ledna tammikuu ianuarie",
+    "february februar feber fevrier febrero febbraio februari fevereiro febrer luty lutego unor unora helmikuu februarie",
+    "march marz mrz mars marzo maart mrt marco marc marzec marca brezen brezna marts maaliskuu marcius martie",
+    "april avril abril aprile kwiecien kwietnia duben dubna huhtikuu aprilis aprilie",
+    "may mai mayo maggio mei maio maig maj maja kveten kvetna toukokuu majus",
+    "june juni juin junio giugno junho juny czerwiec czerwca cerven cervna kesakuu junius iunie",
+    "july juli juillet julio luglio julho juliol lipiec lipca cervenec cervence heinakuu julius iulie",
+    "august aout agosto augustus agost sierpien sierpnia srpen srpna augusti elokuu augusztus",
+    "september septembre septiembre setiembre settembre setembro setembre wrzesien wrzesnia zari syyskuu szeptember septembrie",
+    "october oktober octobre octubre ottobre outubro pazdziernik pazdziernika rijen rijna lokakuu octombrie",
+    "november novembre noviembre novembro listopad listopada listopadu marraskuu noiembrie",
+    "december dezember decembre diciembre dicembre dezembro desembre grudzien grudnia prosinec prosince desember joulukuu",
 )
 _GAP = r"[\s.,/\-]{0,4}"
 _OF = r"(?:(?:of|de|del|di|do|den|d['\u2019])\b\s{0,2})?"
@@ -125,7 +118,7 @@ _DATE = re.compile(
     | (?P<a>\d{{1,2}})(?:[ ]{{0,2}}(?P<sep>[./\-])[ ]{{0,2}}(?P<b>\d{{1,2}})[ ]{{0,2}}
             (?:[./\-][ ]{{0,2}}['\u2019]?(?P<c>\d{{4}}|\d\d)|[ '\u2019](?P<c1>\d{{4}}))(?!(?P=sep)\d)
                          |(?<=\d\d)[ ](?P<b1>\d\d)[ ](?P<c2>\d{{4}}))
-    | (?P<d3>\d{{1,2}}){_NTH}{_GAP}{_OF}(?P<n3>{_NAME}){_GAP}{_OF}['\u2019]?(?P<y3>\d{{4}}|\d\d)
+    | (?P<d3>\d{{1,2}}){_NTH}{_GAP}{_OF}(?P<n3>{_NAME}){_GAP}{_OF}['\u2019]?(?P<y3>\d{{4}}|\d\d(?![^\W_]))
     | (?P<y4>\d{{4}}){_GAP}(?P<n4>{_NAME}){_GAP}(?P<d4>\d{{1,2}})
     | (?<![^\W_])(?P<n5>{_NAME}){_GAP}(?P<d5>\d{{1,2}}){_NTH}(?:{_GAP}(?P<y5>\d{{4}})|[,.\s\-]{{0,2}}['\u2019,\-][ ]?(?P<y6>\d\d))
     )(?!\d|[.,:/]\d)))""",
@@ -150,7 +143,7 @@ class _Dates:
         return None
 
     def find(self, text: str, value: Any) -> list[Span]:
-        return [(start, end) for start, end, readings in _dates_in(text) if value in readings]
+        return [(start, end) for start, end, readings in _dates_in(text) for day in readings if day == value]
 
 
 def day_first(text: str) -> bool | None:
@@ -164,13 +157,9 @@ def day_first(text: str) -> bool | None:
 
 @lru_cache(maxsize=4)
 def _dates_in(text: str) -> tuple[tuple[int, int, frozenset[str]], ...]:
-    """The dates in a text, none within another: start, end, and what each may mean."""
-    found: list[tuple[int, int, frozenset[str]]] = []
-    for match in _DATE.finditer(text):
-        readings = frozenset(day for order in (True, False) if (day := _dated(match, order)))
-        if readings and (not found or match.start() >= found[-1][1]):
-            found.append((*match.span("whole"), readings))
-    return tuple(found)
+    """What looks like a date in a text: start, end, and what it may mean."""
+    orders = [(match.span("whole"), {_dated(match, True), _dated(match, False)} - {None}) for match in _DATE.finditer(text)]
+    return tuple((*span, frozenset(filter(None, days))) for span, days in orders if days)
 
 
 def _dated(match: re.Match[str], day_first: bool) -> str | None:
@@ -189,24 +178,15 @@ def _dated(match: re.Match[str], day_first: bool) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _month(name: str) -> int:
     """The number of a month from its name or an abbreviation, 0 where there is none such or more than one."""
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(letter))
-    return _months().get(plain.replace("\u0131", "i"), 0)
+    plain = "".join(filter(str.isalpha, unicodedata.normalize("NFKD", name.casefold().removesuffix("ta"))))  # kesakuuta
+    names = [(name, month) for month, names in enumerate(_MONTH_NAMES, 1) for name in names.split()]
+    whole = {month for name, month in names if name == plain}  # cerven is June, cervenec July
+    months = whole or {month for name, month in names if name.startswith(plain) and not name.endswith(("kuu", "leden", "ledna"))}
+    return months.pop() if len(months) == 1 else 0
 
-
-@cache
-def _months() -> dict[str, int]:
-    """What a month may be called -> its number. Whole names count before abbreviations: cerven is June, cervenec July."""
-    names = {name: month for month, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
-    short: dict[str, int] = {}
-    for name, month in names.items():
-        for length in range(3, len(name) if not name.endswith("kuu") else 0):
-            short[name[:length]] = month if short.get(name[:length], month) == month else 0
-    return short | {f"{name}ta": month for name, month in names.items() if name.endswith("kuu")} | names
-
-
-# Numbers
 
 _SIGNS = "\u2212\u2013-"  # the hyphen last: these stand in character classes
 _MONEY = (
@@ -223,37 +203,34 @@ _DIGITS = (
 )
 _NUMBER = re.compile(
     rf"(?P<open>\()?\s?(?P<sign>[+{_SIGNS}]?)\s?(?:{_MONEY}|[x\u00d7@\u00e0])?\s?(?P<inner>[+{_SIGNS}]?){_DIGITS}"
-    rf"(?P<tail>[.,{_SIGNS}]*)\s?(?:{_MONEY}|[x\u00d7])?(?P<close>\))?",
+    rf"(?P<tail>:?[.,{_SIGNS}]*)\s?(?:{_MONEY}|[x\u00d7])?(?P<close>\))?",
     re.IGNORECASE,
 )
-_DIGITS_ONLY = re.compile(_DIGITS)
-_RUN = re.compile(rf"[0-9]+(?:[{_SEPARATORS}][0-9]+)*")
+_TOKEN = re.compile(r"[0-9]+(?:[.,'\u2019\u00a0\u202f][0-9]+)*")
+_SPACED = re.compile(r"[1-9][0-9]{0,2}(?: [0-9]{3}){1,4}(?:[.,][0-9]+)?(?![0-9])")
 _SIGN_BEFORE = re.compile(rf"(?:^|[^\w{_SIGNS}]|{_MONEY})(?P<sign>[{_SIGNS}])(?P<gap>\s?)(?:{_MONEY}\s?)?\Z", re.IGNORECASE)
-_THREE_PLACES = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
-_MINUS_BEHIND = re.compile(rf"[{_SIGNS}](?![\w{_SIGNS}])")
 _OPENING = re.compile(rf"\(\s?(?:{_MONEY}\s?)?\Z", re.IGNORECASE)
 _CLOSING = re.compile(rf"\s?(?:{_MONEY})?\)", re.IGNORECASE)
-_PART_BEFORE = re.compile(rf"[0-9][:/{_SIGNS}]\Z")
-_WORD_BEFORE = re.compile(rf"(?:(?<![^\W\d_])(?!(?:{_MONEY}|[x\u00d7\u00e0])$)[^\W\d_]+|_|\w-)\Z", re.IGNORECASE)
+_PART_BEFORE = re.compile(
+    rf"(?:(?<![^\W\d_])(?!(?:{_MONEY}|[x\u00d7\u00e0])\Z)[^\W\d_]+|_|\w-|[0-9][:/{_SIGNS}])\Z", re.IGNORECASE
+)
 _PART_AFTER = re.compile(
     rf"[:/{_SIGNS}][0-9]|\s?[%\u2030]|-[^\W\d_]|_|(?!{_MONEY})(?:[^\W\d_]{{4}}|(?:st|nd|rd|th)\b|(?!x[0-9])[^\W\d_]+[0-9])",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[^\W\d_]{1,60}")
-_WORDS = re.compile(r"(?:[^\W\d_]+[\s\-]{0,3})*[^\W\d_]")
-_JOINS = ("and", "und", "et", "y", "e", "en")  # two hundred and fifty
+_WORDS = re.compile(r"[^\W\d_]{2,60}(?:[\s\-]{1,3}[^\W\d_]{1,60})*")
 _MONEY_AROUND = re.compile(rf"^{_MONEY}\s+|\s+{_MONEY}\Z", re.IGNORECASE)
-_LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt")
 
 
 def parse_number(text: str) -> float | None:
-    """A number as people write it: `1,249.00`, `1.299,00`, `49,90 EUR`, `1'250.-`, `(61.50)`, `61.50-`, `twelve`, or None.
+    """A number as people write it: `1,249.00`, `49,90 EUR`, `1'250.-`, `(61.50)`, `61.50-`, `twelve`; None where it is none.
 
     A separator before exactly three closing digits groups thousands, unless it is the second kind in the number or only a
-    zero stands before it; otherwise the last separator is the decimal one. A minus may also stand behind decimals or
-    thousands, or be parentheses; `12.-` and `12,-` are twelve. A percentage is no number.
+    zero stands before it; otherwise the last separator is the decimal one.
     """
-    number = _NUMBER.fullmatch(text.strip()) if len(text) <= 2 * _LONGEST else None
+    if len(text) > _LONGEST:
+        return None
+    number = _NUMBER.fullmatch(text.strip(" \t\r\n\u00a0|*:;=_"))
     if number is None:
         return _spelled(text)
     if bool(number["open"]) != bool(number["close"]) or (number["sign"] and number["inner"]):
@@ -273,9 +250,7 @@ class _Numbers:
 
     def read(self, span: str, day_first: bool = True) -> float | None:
         value = parse_number(span)
-        if value is None or value.is_integer():
-            return None if value is None else int(value)
-        return None if self.whole else value
+        return int(value) if value is not None and value.is_integer() else None if self.whole else value
 
     def find(self, text: str, value: Any) -> list[Span]:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -291,49 +266,41 @@ def _numbers_in(text: str) -> tuple[tuple[Span, float, bool], ...]:
     dates = iter(_dates_in(text))
     first, last = 0, -1  # of the nearest date
     found: list[tuple[Span, float, bool]] = []
-    for run in _RUN.finditer(text):
-        for start, end, piece in _pieces(run):
-            while last <= start and (nearest := next(dates, None)):
-                first, last = nearest[:2]
-            for mention in _signed(text, start, end) if end <= first or last <= start else ():
-                if (value := parse_number(text[slice(*mention)])) is not None:
-                    found.append((mention, value, piece))
-                    if _THREE_PLACES.fullmatch(text, start, end):  # 1,624 kg
-                        found.append((mention, value / 1000, True))
+    for start, end, piece in _digits_in(text):
+        while last <= start and (nearest := next(dates, None)):
+            first, last = nearest[:2]
+        for mention in _signed(text, start, end) if end <= first or last <= start else ():
+            if (value := parse_number(text[slice(*mention)])) is not None:
+                found.append((mention, value, piece))
+                if re.fullmatch(r"[1-9][0-9]{0,2}[.,][0-9]{3}", text[start:end]):  # 1,624 kg
+                    found.append((mention, value / 1000, True))
     return tuple(found)
 
 
-def _pieces(run: re.Match[str]) -> Iterator[tuple[int, int, bool]]:
-    """The spans within a run of digits that may be a number, and whether it is only a piece of a longer one.
-
-    A space parts columns as well as thousands: the longest number counts, unless a point, as in `2 100.00`, allows either.
-    """
-    words = [match.span() for match in re.finditer("[^ ]+", run.group())]
-    taken = 0  # the first word after the last whole number
-    for index, (start, _) in enumerate(words):
-        ends = [end for _, end in words[index : index + 5] if _DIGITS_ONLY.fullmatch(run.group(), start, min(end, start + 40))]
-        longest = run.group()[start : ends[-1]] if ends else ""
-        either = " " in longest and "." in longest
-        for end in ends:
-            yield run.start() + start, run.start() + end, index < taken or (end != ends[-1] and not either)
-        if index >= taken:
-            taken = index + 1 + (0 if either else longest.count(" "))
+def _digits_in(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Where digits may be a number: start, end, and whether they are only a piece of a longer one, as 250 is of 1 250,00.
+    But a point makes both of `2 100.00` likely: a space parts columns too."""
+    last, piece = 0, False
+    for token in _TOKEN.finditer(text):
+        if token.start() >= last and (whole := _SPACED.match(text, token.start())):
+            last, piece = whole.end(), "." not in whole.group()
+            yield *whole.span(), False
+        yield *token.span(), piece and token.start() < last
 
 
 def _signed(text: str, start: int, end: int) -> Iterator[Span]:
     """The digits between start and end with what makes them negative, and bare where they may be meant so; none if a part."""
     before, after = text[max(start - 16, 0) : start], text[end : end + 16]
     sign = _SIGN_BEFORE.search(before)
-    if _PART_BEFORE.search(before) or _PART_AFTER.match(after) or (not sign and _WORD_BEFORE.search(before)):
+    if _PART_AFTER.match(after) or (not sign and _PART_BEFORE.search(before)):
         return
-    offset = start - len(before)
     if sign:
-        yield offset + sign.start("sign"), end
-    elif not text[start:end].isdigit() and _MINUS_BEHIND.match(after):
+        yield start - len(before) + sign.start("sign"), end
+    elif not text[start:end].isdigit() and re.match(rf"[{_SIGNS}](?![\w{_SIGNS}])", after):
         yield start, end + 1
         return
     elif (opening := _OPENING.search(before)) and (closing := _CLOSING.match(after)):
-        yield offset + opening.start(), end + closing.end()
+        yield start - len(before) + opening.start(), end + closing.end()
     if not sign or sign["gap"]:  # `- 64` may be a list's dash
         yield start, end
 
@@ -341,15 +308,11 @@ def _signed(text: str, start: int, end: int) -> Iterator[Span]:
 @lru_cache(maxsize=4096)
 def _spelled(text: str) -> float | None:
     """A whole number in words, if no two languages disagree about it."""
-    from text_to_num import text2num as untyped  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-
-    text2num = cast(Callable[[str, str], int], untyped)
-
     words = _MONEY_AROUND.sub("", text.strip())
     if not _WORDS.fullmatch(words):
         return None
     values: set[int] = set()
-    for language in _LANGUAGES:
+    for language in ("en", "de", "fr", "es", "it", "nl", "pt"):
         with suppress(ValueError):  # no number in this language
             values.add(text2num(words.lower(), language))
     return float(values.pop()) if len(values) == 1 else None
@@ -357,24 +320,22 @@ def _spelled(text: str) -> float | None:
 
 def _spelled_in(text: str) -> Iterator[tuple[Span, float]]:
     """The numbers in words in a text, each as long as it goes."""
-    words = [word.span() for word in _WORD.finditer(text)]
-    after = 0
-    for index, (start, _) in enumerate(words):
-        longest = None
-        for last in range(index, min(index + 12, len(words)) if index >= after else index):
-            word, phrase = text[slice(*words[last])], text[start : words[last][1]]
-            if _spelled(word) is None and (longest is None or word.lower() not in _JOINS):
-                break
-            if (value := _spelled(phrase)) is not None:
-                longest, after = ((start, words[last][1]), value), last + 1
-        if longest:
-            yield longest
+    found: tuple[Span, float] | None = None
+    for word in re.finditer(r"[^\W\d_]{1,60}", text):
+        if found and (value := parse_number(text[found[0][0] : word.end()])) is not None:
+            found = (found[0][0], word.end()), value
+        elif not found or word.group().lower() not in ("and", "und", "et", "y", "e", "en"):
+            yield from (found,) if found else ()
+            value = _spelled(word.group())
+            found = None if value is None else (word.span(), value)
+    yield from (found,) if found else ()
 
-
-# Texts
 
 _EMAIL = compile_pattern(EMAIL)
 _AROUND = " \t\r\n\u00a0:;,|\u00a6\u00b7\u2022*_=~<>`"
+_SEPARATING = r"[\s\-./#]"  # in identifiers
+_DOTS = r"[.\u2026\u2013\u2014\-]"
+_LEADER = re.compile(rf"\A(?:{_DOTS}*(?:\.\.|\u2026){_DOTS}*|{_DOTS}+(?=\s|\Z))")  # from column to column, or before an item
 _PAIRS = ("()", "[]", "{}", '""', "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", "\u00bb\u00ab")
 
 
@@ -390,7 +351,7 @@ class _Emails:
         return [span for span, address in self._mentions(text) if address == value]
 
     def _mentions(self, text: str) -> Iterator[tuple[Span, str]]:
-        for match in _EMAIL.finditer(_encodable(text)):
+        for match in _EMAIL.finditer(text.encode("utf-8", "replace").decode()):
             address = text[match.start() : match.end()].lower()
             if self.shape is None or self.shape.fullmatch(address):
                 yield (match.start(), match.end()), address
@@ -401,41 +362,36 @@ class _Strings:
     shape: re2.Pattern | None
 
     def read(self, span: str, day_first: bool = True) -> str | None:
+        span = span.encode("utf-8", "replace").decode()  # RE2 reads UTF-8, which has no half of a surrogate pair
         bare = _bare(span)
         if self.shape is None:
             return bare or None
-        squeezed = re.sub(r"[\s\-./#]", "", bare).upper()  # people write LF 204-981 for LF204981
-        return next((text for text in (span, bare, squeezed) if self.shape.fullmatch(_encodable(text))), None)
+        squeezed = re.sub(_SEPARATING, "", bare).upper()  # people write LF 204-981 for LF204981
+        return next((text for text in (span, bare, squeezed) if self.shape.fullmatch(text)), None)
 
     def find(self, text: str, value: Any) -> list[Span]:
         """As it stands, or else in other case or spacing, or else within words: OCR loses spaces."""
         if not isinstance(value, str) or not value.strip():
             return []
         if self.shape:
-            loose = r"[\s\-./#]*".join(map(re.escape, re.sub(r"[\s\-./#]", "", value)))
-            spans = [match.span() for match in re.finditer(rf"#?(?<!\w){loose}(?!\w)", text, re.IGNORECASE)]
+            letters = re.sub(_SEPARATING, "", value) or value
+            spans = [match.span() for match in re.finditer("#?" + _between(letters, rf"{_SEPARATING}*"), text, re.IGNORECASE)]
             return [span for span in spans if self.read(text[slice(*span)]) == value]
-        words, letters = r"\s+".join(map(re.escape, value.split())), r"\s*".join(map(re.escape, "".join(value.split())))
-        before, after = (r"(?<!\w)" if value.strip()[0].isalnum() else ""), (r"(?!\w)" if value.strip()[-1].isalnum() else "")
-        for pattern in (before + words + after, f"(?i:{before}{letters}{after})", words):
+        letters = "".join(value.split())
+        within = r"\s+".join(map(re.escape, value.split())) if len(letters) > 3 else r"(?!)"
+        for pattern in (_between(value.split(), r"\s+"), "(?i:" + _between(letters, r"\s*") + ")", within):
             if spans := [match.span() for match in re.finditer(pattern, text)]:
                 return spans
         return []
 
 
-def _encodable(text: str) -> str:
-    """RE2 reads UTF-8, which has no half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()
-
-
 def _bare(text: str) -> str:
     """A text on one line, without the punctuation around it that is no part of it."""
-    bare, last = " ".join(text.split()), ""
-    while bare != last:
-        last = bare
-        bare = re.sub(
-            r"(?:\s[\-\u2013\u2014.]+|[\u2026]|\.{2,}|(?<=[0-9])\.)$|^(?:[\-\u2013\u2014.]+\s|\.{2,})", "", bare.strip(_AROUND)
-        )
+    bare = " ".join(text.split())
+    for _ in range(8):  # as many layers as anyone has: a hostile text must not take long
+        bare = _LEADER.sub("", bare.strip(_AROUND))
+        bare = _LEADER.sub("", bare[::-1])[::-1]
+        bare = bare[:-1] if bare[-1:] == "." and bare[-2:-1].isdigit() else bare
         for opening, closing in _PAIRS:
             if bare.startswith(opening) and bare.find(closing, 1) in (-1, len(bare) - 1):
                 bare = bare[1:].removesuffix(closing)

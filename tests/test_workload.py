@@ -192,7 +192,7 @@ def test_a_mistake_is_named_in_words(report: Report, changes: Any, path: str, me
         ({"enum": ["a", ["b"]]}, ".enum", "holds a list or a mapping"),
         ({"enum": 5}, ".enum", '5 is not of type "array"'),
         ({"type": "strng", "enum": ["a", "b"]}, ".type", '"strng" is not valid'),
-        ({"fill": "copy"}, "", "needs pattern, find or format: email"),
+        ({"fill": "copy"}, "", "cannot be copied: that takes a string"),
         ({"fill": "write"}, ".fill", '"write" is not one of "label", "copy" or "template"'),
         ({"find": ["a", "(?=b)"]}, ".find.1", "is not a pattern RE2 accepts: invalid perl operator: (?="),
         ({"find": []}, ".find", "has less than 1 item"),
@@ -250,11 +250,28 @@ def test_a_foreign_meta_schema_is_not_fetched(report: Report) -> None:
     assert "Unknown meta-schema" in found["answer"]
 
 
-def test_required_names_only_properties_and_some_field_has_labels(report: Report) -> None:
+def test_required_names_only_properties_and_some_field_does_not_follow_from_others(report: Report) -> None:
     assert report(answer={**fields(), "required": ["intent", "intnt"]}) == {
         "answer.required": "names intnt, which is not among the properties"
     }
-    assert "the specialist learns labels" in report(answer=fields(intent=None, reply=None))["answer.properties"]
+    only_template = {"type": "object", "properties": {"reply": {"type": "string", "template": "reply.md"}}}
+    assert "templates follow from others" in report(answer=only_template)["answer.properties"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "place", "message"),
+    [
+        ({"type": "array", "items": {"type": "object"}}, ".items", "needs properties"),
+        ({"type": "array", "items": {"type": "array"}}, ".items", "cannot be copied"),
+        ({"type": "array", "items": {"type": "object", "properties": {"a": {"type": "boolean"}}}}, ".items.properties.a", ""),
+        ({"fill": "copy", "enum": ["a", "b"], "synonyms": {"c": ["x"]}}, ".synonyms.c", "is not one of the enum's values"),
+        ({"fill": "copy", "enum": ["a", "b"], "synonyms": {"b": ["A"]}}, ".synonyms.b", "'A' stands for a already"),
+    ],
+)
+def test_a_field_whose_place_is_learnt_says_what_it_cannot_be(
+    report: Report, schema: dict[str, Any], place: str, message: str
+) -> None:
+    assert message in report(answer=fields(order=schema))[f"answer.properties.order{place}"]
 
 
 def test_endpoints_mistakes_stand_beside_the_workloads(report: Report) -> None:

@@ -81,9 +81,9 @@ def fill_of(schema: Mapping[str, Any]) -> str | None:
         return "template"
     if "enum" in schema or _kinds(schema) == {"boolean"}:
         return "label"
-    if "find" in schema or "pattern" in schema or schema.get("format") == "email":
+    if "find" in schema or "pattern" in schema or schema.get("format") in ("email", "date"):
         return "copy"
-    return None
+    return "copy" if _kinds(schema) & {"number", "integer", "array"} else None
 
 
 def labels_of(schema: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -99,8 +99,11 @@ def answer_mistakes(draft: Draft, folder: Path) -> Iterator[Mistake]:
     answer = draft.at("answer")
     if answer is None:
         return
-    if not any(fill_of(schema) == "label" for schema in fields.values()):
-        yield ("answer", "properties"), "needs at least one field with an enum: the specialist learns labels"
+    if not any(fill_of(schema) in ("label", "copy") for schema in fields.values()):
+        yield (
+            ("answer", "properties"),
+            "needs at least one field with an enum or a copied one: templates follow from others",
+        )
     for name in answer.get("required", ()):
         if name not in answer["properties"]:
             yield ("answer", "required"), f"names {name}, which is not among the properties"
@@ -183,7 +186,8 @@ def _field_mistakes(steps: Steps, schema: Mapping[str, Any], draft: Draft, folde
         case "template":
             yield from _template_mistakes(steps, schema.get("template"), draft, folder)
         case _:
-            yield steps, "cannot be filled: give it an enum (a label), a pattern, find or format: email (a copy), or a template"
+            ways = "an enum (a label), a type of number, a pattern, a format or fill: copy (a copy), or a template"
+            yield steps, f"cannot be filled: give it {ways}"
 
 
 def _label_mistakes(steps: Steps, labels: Sequence[Any]) -> Iterator[Mistake]:
@@ -198,13 +202,50 @@ def _copy_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]
     patterns: dict[Steps, str] = {(*steps, "find", place): pattern for place, pattern in enumerate(schema.get("find", ()))}
     if "pattern" in schema:
         patterns[*steps, "pattern"] = schema["pattern"]
-    if not patterns and not patterns_of(schema):
-        yield steps, "is copied from the text and needs pattern, find or format: email"
+    if not patterns_of(schema):
+        yield from _learnt_mistakes(steps, schema)
     for place, pattern in patterns.items():
         try:
             compile_pattern(pattern)
         except ValueError as error:
             yield place, f"is not a pattern RE2 accepts: {error}"
+
+
+def _learnt_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What is wrong with a field whose spans are learnt: a scalar, a list of them, or a list of objects made of them."""
+    if "array" not in _kinds(schema):
+        yield from _scalar_mistakes(steps, schema)
+        return
+    item = as_mapping(schema.get("items"))
+    if "object" not in _kinds(item):
+        yield from _scalar_mistakes((*steps, "items"), item)
+        return
+    if not as_mapping(item.get("properties")):
+        yield (*steps, "items"), "is a list of objects and needs properties"
+    for name, one in as_mapping(item.get("properties")).items():
+        yield from _scalar_mistakes((*steps, "items", "properties", name), as_mapping(one))
+
+
+def _scalar_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]:
+    kinds = _kinds(schema) - {"null"}
+    if kinds - {"string", "number", "integer"} or not (kinds or "enum" in schema):
+        yield (
+            steps,
+            "cannot be copied: that takes a string, a number, an integer, or a list of such or of objects with such",
+        )
+    if "pattern" in schema:
+        try:
+            compile_pattern(schema["pattern"])
+        except ValueError as error:
+            yield (*steps, "pattern"), f"is not a pattern RE2 accepts: {error}"
+    values = labels_of(schema)
+    meanings = {str(value).casefold(): value for value in values}
+    for value, words in as_mapping(schema.get("synonyms")).items():
+        if value not in values:
+            yield (*steps, "synonyms", value), f"is not one of the enum's values ({', '.join(map(str, values))})"
+        for word in words:
+            if meanings.setdefault(word.casefold(), value) != value:
+                yield (*steps, "synonyms", value), f"{word!r} stands for {meanings[word.casefold()]} already"
 
 
 def _template_mistakes(steps: Steps, template: object, draft: Draft, folder: Path) -> Iterator[Mistake]:

@@ -57,8 +57,9 @@ class EndpointTier:
 class Field:
     """One property of the answer and how it is filled.
 
-    `label`: one of `labels` (JSON values). `copy`: the first match of one of the RE2 patterns `find` in the text, normalised
-    by the schema's type, else null. `template`: the text of `template`, with other fields filled in.
+    `label`: one of `labels` (JSON values). `copy`: the first match of one of the RE2 patterns `find` in the text, or, where there
+    are none, the spans that gold teaches, normalised by the schema's type; else null. `template`: the text of `template`, with
+    other fields filled in.
     """
 
     name: str

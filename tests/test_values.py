@@ -31,6 +31,7 @@ WRITTEN = """
 Nov. 3, 2025 | November 3rd 2025 | Nov 3, '25 | 3-Nov-25 | 03NOV2025 | Monday, 3 November 2025 | Datum: 3. November 2025
 le 3 novembre 2025 | 3 de noviembre de 2025 | 3 de novembro de 2025 | 3 listopada 2025 | den 3 november 2025 | 2025-Nov-03
 3. marraskuuta 2025 | 2025. november 3. | 3 noiembrie 2025 | 3. listopadu 2025 | 3 novembre 2025 | 3.Nov.2025 | 3 Nov. 25
+3 Nov 2025 09:14 CET | 2025-11-03 (Mon) | dnia 3 listopada 2025 r. | Mon, 03 Nov 2025 09:14:00 +0100 | (03.11.2025)
 """
 
 

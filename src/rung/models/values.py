@@ -127,7 +127,7 @@ _DATE = re.compile(
 _LEAD = re.compile(r"[\s|(:,.]{0,8}(?:[^\W\d_]{1,14}[.,:]{0,2}\s{1,4}){0,3}")
 _TIME = re.compile(
     r"(?:[,;]?\s{0,4}(?:T|um|at|@|\u00e0|kl\.?|alle|ore|om|-)?\s{0,4}[0-9]{1,2}[:.h][0-9]{2}(?:[:.][0-9]{2}(?:[.,][0-9]{1,9})?)?"
-    r"\s{0,2}(?:[ap]\.?m\.?|uhr|h|hrs|z|[+\-][0-9]{2}:?[0-9]{2})?)?[\s.,;:|)]{0,8}",
+    r"\s{0,2}(?:[ap]\.?m\.?|uhr|h|hrs|z|[+\-][0-9]{2}:?[0-9]{2})?)?\s{0,2}\(?[^\W\d_]{0,4}[\s.,;:|)]{0,8}",
     re.IGNORECASE,
 )
 _LONGEST = 160  # characters that a date or a number with what is said around it may have

@@ -87,6 +87,16 @@ def test_a_batch_killed_in_the_middle_goes_on_where_it_was(trained: Path, tmp_pa
     assert again.status == 0 and "600 of them from before" in again.out and len(decided(output)) == len(texts)
 
 
+def test_a_scanned_page_is_a_case_of_the_text_it_holds(trained: Path, tmp_path: Path, call: Caller) -> None:
+    page = [{"text": "lamp broken", "box": [0, 30, 110, 40]}, {"text": "Order AB1234", "box": [0, 0, 120, 10]}]
+    cases, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    cases.write_text(f"{json.dumps({'input': page})}\n{json.dumps({'input': TEXTS[0]})}\n")
+    assert call("run", trained, "--input", cases, "--output", output).status == 0
+    assert texts_of(output, trained) == ["Order AB1234\nlamp broken", TEXTS[0]]
+    again = call("run", trained, "--input", cases, "--output", output)
+    assert again.status == 0 and "2 of them from before" in again.out
+
+
 def test_every_bad_line_is_named_and_nothing_is_decided(trained: Path, tmp_path: Path, call: Caller) -> None:
     bad = [
         b'{"input": 5}',
@@ -96,14 +106,25 @@ def test_every_bad_line_is_named_and_nothing_is_decided(trained: Path, tmp_path:
         b"[]",
         b"\xff",
         b'{"input": "a", "context": 1}',
+        b'{"input": [{"text": "a", "box": [0, 0, 1, 1]}, {"text": "b", "box": [0, 0, NaN, 1]}]}',
+        b'{"input": []}',
     ]
     cases = tmp_path / "in.jsonl"
     cases.write_bytes(b"\n".join([b'{"input": "fine"}', *bad, b'{"input": "fine", "context": {"from": "Ada"}}']))
     ended = call("run", trained, "--input", cases, "--output", tmp_path / "out.jsonl")
-    assert (ended.status, ended.out) == (2, "") and f"{cases}: 7 of 9 lines" in ended.err
-    for number, why in ((2, "input"), (4, "blank"), (5, "colour"), (6, "array"), (7, "utf-8"), (8, "context")):
+    assert (ended.status, ended.out) == (2, "") and f"{cases}: 9 of 11 lines" in ended.err
+    for number, why in (
+        (2, "input"),
+        (4, "blank"),
+        (5, "colour"),
+        (6, "array"),
+        (7, "utf-8"),
+        (8, "context"),
+        (9, "line 2 of the page"),
+        (10, "blank"),
+    ):
         assert any(f"line {number}:" in line and why in line for line in ended.err.splitlines()), (number, ended.err)
-    assert "line 3:" in ended.err and "line 1:" not in ended.err and "line 9:" not in ended.err
+    assert "line 3:" in ended.err and "line 1:" not in ended.err and "line 11:" not in ended.err
     assert not (tmp_path / "out.jsonl").exists() and call("report", trained, "--json").document["cases"] == 0
 
 

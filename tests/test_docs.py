@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 import rung
 from gateway_stage import ask, staged
+from rung.boxes import read_page
 from rung.cascade.redaction import redact
 from rung.gateway.wire import _TROUBLE
 from rung.gold import read_gold
@@ -131,6 +132,11 @@ def test_the_documented_gold_is_gold(tmp_path: Path) -> None:
     (tmp_path / "workload.yaml").write_text(yaml.safe_dump(short), encoding="utf-8")
     (tmp_path / "gold.csv").write_text(table + again, encoding="utf-8")
     assert len(read_gold(load(tmp_path)).examples) == 4 * (len(rows) - 1)
+
+
+def test_the_documented_page_becomes_the_documented_text() -> None:
+    (page,), (text,) = blocks("docs/workload.md", "json page"), blocks("docs/workload.md", "text page")
+    assert read_page(json.loads(page)) == text.rstrip("\n")
 
 
 def test_every_route_is_documented_and_no_other(tmp_path: Path) -> None:

@@ -201,6 +201,40 @@ def test_a_blank_text_is_not_decided(stage: Stage, text: str) -> None:
     assert (error(refused)["code"], error(refused)["param"]) == ("invalid_value", "input")
 
 
+def box(text: str, left: int, top: int) -> dict[str, Any]:
+    return {"text": text, "box": [left, top, left + 10 * len(text), top + 10]}
+
+
+def test_a_scanned_page_is_decided_as_the_text_it_holds(stage: Stage) -> None:
+    page = [box("49.90", 400, 20), box("money back", 0, 21), box("Lamps & Co", 0, 0)]
+    decided = post(stage, "/v1/workloads/support/decisions", {"input": page, "context": {"channel": "scan"}})
+    assert decided.status_code == 200 and decided.json()["answer"] == {"intent": "refund"}
+    record = stage.ledger.find(decided.json()["id"])
+    assert record is not None and record.case.text == "Lamps & Co\nmoney back  49.90"
+
+
+@pytest.mark.parametrize(
+    ("page", "code", "why"),
+    [
+        (
+            [box("fine", 0, 0), {"text": "Total", "box": [0, 0, 1]}],
+            "invalid_value",
+            "line 2 of the page has no box of four numbers",
+        ),
+        (["Total"], "invalid_value", "line 1 of the page is not an object"),
+        ([], "invalid_value", "blank"),
+        ([box(" ", 0, 0)], "invalid_value", "blank"),
+        ([box("x" * 60_000, 0, 0), box("x" * 60_000, 0, 20)], "string_above_max_length", "120001 characters"),
+        ({"text": "Total"}, "invalid_value", "Expected `str | array`"),
+    ],
+)
+def test_a_page_of_another_form_is_refused_with_its_line(stage: Stage, page: Any, code: str, why: str) -> None:
+    before = len(stage.live.asked)
+    refused = post(stage, "/v1/workloads/support/decisions", {"input": page})
+    assert refused.status_code == 400 and len(stage.live.asked) == before
+    assert (error(refused)["code"], error(refused)["param"]) == (code, "input") and why in error(refused)["message"]
+
+
 def test_a_decision_can_be_asked_for_looked_up_and_settled(stage: Stage) -> None:
     asked = post(stage, "/v1/workloads/support/decisions", {"input": "a hard one", "context": {"channel": "chat"}})
     decided = asked.json()

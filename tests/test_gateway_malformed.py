@@ -94,6 +94,13 @@ def test_any_header_is_answered(app: Gateway, value: str) -> None:
         tell(app, PATHS[0], b"{}", **{name: value})
 
 
+@quick
+@given(part=values, box=st.lists(scalars, max_size=5), name=st.sampled_from(["text", "box", "input"]))
+def test_an_almost_right_page_is_never_our_mistake(app: Gateway, part: Any, box: list[Any], name: str) -> None:
+    for line in (part, {"text": "hello", "box": box}, {"text": "hello", "box": [0, 0, 9, 9], name: part}):
+        tell(app, PATHS[1], json.dumps({"input": [line]}).encode())
+
+
 @pytest.mark.parametrize(
     "context",
     [

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from rung.boxes import read_page
 from rung.core import Case, RungError
 from rung.ledger import Record
 from rung.release import Live
@@ -28,12 +29,15 @@ class BatchError(RungError):
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    input: str
+    input: str | list[Any]  # a text, or the lines of a scanned page
     context: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 
 def read_cases(file: Path) -> list[Case]:
-    """The cases of a JSON Lines file: `{"input": text, "context": {...}}` a line. Raises `BatchError` naming every bad line."""
+    """The cases of a JSON Lines file: `{"input": ..., "context": {...}}` a line, the input a text or a scanned page's lines.
+
+    Raises `BatchError` naming every bad line.
+    """
     cases: list[Case] = []
     mistakes: list[str] = []
     try:
@@ -48,7 +52,7 @@ def read_cases(file: Path) -> list[Case]:
     if mistakes:
         more = f"\n  and {len(mistakes) - MOST_NAMED} more" if len(mistakes) > MOST_NAMED else ""
         count = f"{len(mistakes)} of {len(lines)} lines are not"
-        shape = '{"input": "text"}, with "context": {...} if there is one:'
+        shape = '{"input": "text"} or {"input": [{"text": ..., "box": [...]}, ...]}, with "context": {...} if there is one:'
         raise BatchError(f"{file}: {count} {shape}{''.join(mistakes[:MOST_NAMED])}{more}\nNothing was decided.")
     return cases
 
@@ -56,9 +60,10 @@ def read_cases(file: Path) -> list[Case]:
 def _case(line: bytes) -> Case:
     # json.loads, not msgspec's reader: that one refuses halves of a character, which real texts do hold.
     read = msgspec.convert(json.loads(line), _Line)
-    if not read.input.strip():
+    text = read.input if isinstance(read.input, str) else read_page(read.input)
+    if not text.strip():
         raise ValueError("the text is blank")
-    return Case(read.input, read.context, "batch")
+    return Case(text, read.context, "batch")
 
 
 def count_done(output: Path, cases: list[Case], live: Live) -> int:

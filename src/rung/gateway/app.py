@@ -24,7 +24,7 @@ from rung.gateway.guard import Guard, GuardedRoute, is_loopback
 from rung.gateway.keys import Keys
 from rung.gateway.metrics import Metrics
 from rung.gateway.refusal import Refusal
-from rung.gateway.wire import read, require_text, respond
+from rung.gateway.wire import read, require_input, respond
 from rung.ledger import Ledger, Record
 from rung.review import ReviewError, settle
 
@@ -40,7 +40,7 @@ _log = logging.getLogger("rung.gateway")
 class Asked(Struct, forbid_unknown_fields=True):
     """The body of a request for a decision."""
 
-    input: str
+    input: str | list[Any]  # a text, or the lines of a scanned page
     context: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -126,7 +126,7 @@ class Gateway:
     async def _decide(self, request: Request) -> Response:
         live = self._live(request.path_params["name"], None)
         asked = await read(request, Asked)
-        case = Case(require_text(asked.input, "input"), asked.context, request.state.caller)
+        case = Case(require_input(asked.input, "input"), asked.context, request.state.caller)
         decision = await self._decision(live, case)
         return respond(decision.document(), _headers(decision))
 

@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from rung.boxes import read_page
 from rung.gateway.refusal import Refusal
 
 BODY_BYTES = 1 << 20
@@ -48,6 +49,17 @@ def require_text(text: str, param: str) -> str:
         message = f"The text has {len(text)} characters; a case may have {TEXT}."
         raise Refusal(400, "string_above_max_length", message, param)
     return text
+
+
+def require_input(given: str | list[Any], param: str) -> str:
+    """The text to decide, given as it is or as the lines of a scanned page. Raises Refusal that says which line is none."""
+    if isinstance(given, str):
+        return require_text(given, param)
+    try:
+        text = read_page(given)
+    except ValueError as error:
+        raise Refusal(400, "invalid_value", f"This is not a scanned page: {error}.", param) from None
+    return require_text(text, param)
 
 
 def encode(value: object) -> bytes:

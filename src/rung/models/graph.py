@@ -18,6 +18,7 @@ WIDTH = 384
 _LAYERS = 6
 _HEADS = 12
 _EPSILON = 1e-12
+STATES = tuple(f"encoder.layer.{layer}.output.states" for layer in (1, 3, 5))  # what a token means after 2, 4 and 6 layers
 _CONTRIB = "com.microsoft"  # ONNX Runtime's own operators: fused attention, layer norms, GELU, int8 products
 _OPSET = 20
 _IR_VERSION = 10
@@ -91,7 +92,8 @@ class _Graph:
 def build(weights: Weights, ranges: Ranges | None = None) -> bytes:
     """The serialised model: `input_ids` and `attention_mask` [batch, sequence] int64 to `embedding` [batch, 384] float32.
 
-    The embedding is the mean of the last states over the mask, scaled to length one. Without `ranges` the model is float32 and
+    The embedding is the mean of the last states over the mask, scaled to length one; `STATES` [batch, sequence, 384] are each
+    token's states along the way, copied out only where they are asked for. Without `ranges` the model is float32 and
     has one more output for each state that it multiplies; with the smallest and the largest value of every channel of those
     states, by the output's name, it is int8.
     """
@@ -103,9 +105,12 @@ def build(weights: Weights, ranges: Ranges | None = None) -> bytes:
     _pool(graph, states)
     tokens = [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "sequence"]) for n in ("input_ids", "attention_mask")]
     outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", WIDTH])]
+    shape = ["batch", "sequence", WIDTH]
+    outputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in STATES]
     if ranges is None:
         shape = ["batch", "sequence", None]
-        outputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in graph.multiplied]
+        others = [name for name in graph.multiplied if name not in STATES]
+        outputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in others]
     body = helper.make_graph(graph.nodes, "all-MiniLM-L6-v2", tokens, outputs, graph.tensors)
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)]
     return helper.make_model(body, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString()

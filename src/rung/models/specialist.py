@@ -29,7 +29,9 @@ from rung.core import Answer, Case, Problem, RungError
 from rung.models.calibration import Calibration, logit
 from rung.models.copying import Found, open_copier
 from rung.models.encoder import WIDTH, Encoder
+from rung.models.extraction import Extraction, Extractor, Habits, kinds_of, learnt
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
+from rung.models.tagger import Network, Tagger
 from rung.workload import Field
 
 Array = NDArray[np.float32]
@@ -175,15 +177,22 @@ class Specialist:
     """The encoder with heads, a `core.Model`. Concurrent cases share forward passes; a lone case does not wait for others."""
 
     def __init__(
-        self, encoder: Encoder, machine: Machine, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]
+        self,
+        encoder: Encoder,
+        labelling: tuple[Machine, Sequence[LabelHead]] | None,
+        copies: Sequence[CopyHead],
+        fields: Sequence[Field],
+        extractor: Extractor | None = None,
     ) -> None:
-        """`fields` are the workload's, in the answer's order; template fields are left to the cascade."""
+        """`fields` are the workload's, in the answer's order; template fields are left to the cascade. `labelling` fills label
+        fields and `extractor` learnt copy fields, where there are any."""
         self.encoder = encoder
-        self._machine = machine
+        self._machine, labels = labelling or (None, ())
+        self._extractor = extractor
         self._labels = {head.field: head for head in labels}
         self._copies = {head.field: head for head in copies}
         self._order = [field.name for field in fields if field.name in self._labels or field.name in self._copies]
-        self._copiers = {field.name: open_copier(field) for field in fields if field.fill == "copy"}
+        self._copiers = {field.name: open_copier(field) for field in fields if field.fill == "copy" and not learnt(field)}
         self._batcher: Batcher[str, Answer] | None = None
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
@@ -200,19 +209,29 @@ class Specialist:
 
     def answer_all(self, texts: Sequence[str]) -> list[Answer]:
         """The answers to a batch of texts, in order."""
-        embeddings, grams = self.encoder.embed(texts), [ngrams(text) for text in texts]
+        if self._extractor is None:
+            embeddings, found = self.encoder.embed(texts), [dict[str, Found]()] * len(texts)
+        else:
+            embeddings, words = self.encoder.read(texts)
+            found = self._extractor.fill_all(texts, words)
+        labelled = self._label_all(texts, embeddings)
+        return [self._answer(text, labels, copied) for text, labels, copied in zip(texts, labelled, found, strict=True)]
+
+    def _label_all(self, texts: Sequence[str], embeddings: Array) -> list[list[tuple[str, Any, dict[str, float]]]]:
+        """For each text every label field's name, label and signals."""
+        if self._machine is None:
+            return [[] for _ in texts]
+        grams = [ngrams(text) for text in texts]
         with _SCORING, _BLAS.limit(limits=1, user_api="blas"):  # a second thread would wake too late and then spin
             scores = self._machine.score(embeddings, grams)
-        labelled = read_heads(scores, self._machine.owners, list(self._labels.values()))
-        return [self._answer(text, [found[position] for found in labelled]) for position, text in enumerate(texts)]
+        return [list(row) for row in zip(*read_heads(scores, self._machine.owners, list(self._labels.values())), strict=True)]
 
-    def _answer(self, text: str, labelled: Sequence[tuple[str, Any, dict[str, float]]]) -> Answer:
+    def _answer(self, text: str, labelled: Sequence[tuple[str, Any, dict[str, float]]], tagged: dict[str, Found]) -> Answer:
         fields: dict[str, Any] = {}
         confidence: dict[str, float] = {}
         for name, label, signals in labelled:
             fields[name], confidence[name] = label, self._labels[name].calibration(signals)
-        for name, copy in self._copiers.items():
-            found: Found = copy(text)
+        for name, found in (tagged | {name: copy(text) for name, copy in self._copiers.items()}).items():
             fields[name], confidence[name] = found.value, self._copies[name].calibration(found.signals)
         return Answer(
             fields={name: fields[name] for name in self._order}, field_confidence=confidence, signals=record_signals(confidence)
@@ -220,21 +239,22 @@ class Specialist:
 
     def save(self, folder: Path) -> None:
         """Write `specialist.safetensors` (weights) and `specialist.json` (labels, calibrations, the encoder's name)."""
-        machine = self._machine
-        used = np.flatnonzero(machine.rows).astype(np.int32)
-        tensors = {
-            "anchors": machine.anchors,
-            "owners": machine.owners,
-            "dual": machine.dual,
-            "buckets": used,
-            "sparse": machine.sparse[machine.rows[used]],
-        }
+        machine, extractor = self._machine, self._extractor
+        tensors: dict[str, NDArray[Any]] = {}
+        if machine is not None:
+            used = np.flatnonzero(machine.rows).astype(np.int32)
+            sparse = machine.sparse[machine.rows[used]]
+            tensors |= {"anchors": machine.anchors, "owners": machine.owners, "dual": machine.dual}
+            tensors |= {"buckets": used, "sparse": sparse}
+        if extractor is not None:
+            tensors |= {f"tagger.{name}": tensor for name, tensor in extractor.tagger.network.tensors().items()}
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "specialist.safetensors")
         heads = {
             "encoder": self.encoder.name,
-            "kernel": asdict(machine.kernel),
+            "kernel": asdict(machine.kernel) if machine is not None else None,
             "labels": [asdict(head) for head in self._labels.values()],
             "copies": [asdict(head) for head in self._copies.values()],
+            "habits": asdict(extractor.habits) if extractor is not None else None,
         }
         (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -264,27 +284,47 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
                 f"{folder}: was trained on the encoder {heads['encoder']} and this machine has {encoder.name}. "
                 "Train again here with `rung train`."
             )
-        rows = np.zeros(BUCKETS, np.int32)
-        rows[tensors["buckets"]] = np.arange(1, len(tensors["buckets"]) + 1)
-        padded = np.concatenate([np.zeros((1, tensors["sparse"].shape[1]), np.float32), tensors["sparse"]])
-        machine = Machine(Kernel(**heads["kernel"]), tensors["anchors"], tensors["owners"], tensors["dual"], rows, padded)
         labels = [_label_head(head) for head in heads["labels"]]
         copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
+        machine = _read_machine(heads["kernel"], tensors) if labels else None
         _fit_together(machine, labels, copies, fields)
+        extractor = _read_extractor(heads["habits"], tensors, fields)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
         raise ArtefactError(f"{folder}: the specialist cannot be read ({error}). Train again with `rung train`.") from error
-    return Specialist(encoder, machine, labels, copies, fields)
+    return Specialist(encoder, (machine, labels) if machine else None, copies, fields, extractor)
 
 
-def _fit_together(machine: Machine, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]) -> None:
+def _read_machine(kernel: Mapping[str, float], tensors: Mapping[str, NDArray[Any]]) -> Machine:
+    rows = np.zeros(BUCKETS, np.int32)
+    rows[tensors["buckets"]] = np.arange(1, len(tensors["buckets"]) + 1)
+    sparse = np.concatenate([np.zeros((1, tensors["sparse"].shape[1]), np.float32), tensors["sparse"]])
+    return Machine(Kernel(**kernel), tensors["anchors"], tensors["owners"], tensors["dual"], rows, sparse)
+
+
+def _read_extractor(
+    habits: Mapping[str, Any] | None, tensors: Mapping[str, NDArray[Any]], fields: Sequence[Field]
+) -> Extractor | None:
+    extractions = [Extraction(field) for field in fields if learnt(field)]
+    if not extractions or habits is None:
+        if extractions or habits is not None:
+            raise ValueError("the tagger is not that of the workload's fields")
+        return None
+    weights = {name.removeprefix("tagger."): tensor for name, tensor in tensors.items() if name.startswith("tagger.")}
+    return Extractor(Tagger(kinds_of(extractions), Network(**weights)), extractions, Habits(**habits))
+
+
+def _fit_together(
+    machine: Machine | None, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]
+) -> None:
     """Raise ValueError unless the files speak of one machine and of these fields."""
-    columns = sum(len(head.labels) for head in labels)
-    anchors, width = machine.anchors.shape
-    used = int(machine.rows.max())
-    if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape != (used + 1, columns):
-        raise ValueError("the weights do not fit each other")
-    if machine.owners.shape != (anchors, len(labels)):
-        raise ValueError("the anchors' labels do not fit the heads")
+    if machine is not None:
+        columns = sum(len(head.labels) for head in labels)
+        anchors, width = machine.anchors.shape
+        used = int(machine.rows.max())
+        if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape != (used + 1, columns):
+            raise ValueError("the weights do not fit each other")
+        if machine.owners.shape != (anchors, len(labels)):
+            raise ValueError("the anchors' labels do not fit the heads")
     trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
     wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]
     if trained != wanted or any(len(head.prior) != len(head.labels) for head in labels):

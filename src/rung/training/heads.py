@@ -8,17 +8,18 @@ spent on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.core import Answer, Fields
+from rung.core import Answer, Fields, same
 from rung.models.calibration import Calibration, logit
-from rung.models.copying import open_copier
+from rung.models.copying import Found, open_copier
 from rung.models.encoder import Encoder
+from rung.models.extraction import learnt
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.models.specialist import (
     LABEL_SIGNALS,
@@ -32,6 +33,7 @@ from rung.models.specialist import (
     read_labels,
     record_signals,
 )
+from rung.training.copies import Copies
 from rung.training.fitting import fit_calibration
 from rung.workload import Field
 
@@ -46,10 +48,12 @@ PRIOR_CASES = 10.0  # how many average cases a label's own record is mixed with
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The specialist, and the answer to each training case of one that had not seen it, in the cases' order."""
+    """The specialist, and the answer to each training case of one that had not seen it, in the cases' order. `lost` are copied
+    values that stand nowhere in their texts, as (case, field or property, value)."""
 
     specialist: Specialist
     rehearsal: list[Answer]
+    lost: Sequence[tuple[int, str, Any]] = ()
 
 
 def train_heads(
@@ -58,33 +62,47 @@ def train_heads(
     embeddings: Array,
     encoder: Encoder,
     fields: Sequence[Field],
-    progress: Callable[[str], None] = lambda stage: None,
+    copies: Copies | None = None,
 ) -> Trained:
-    """Train on n cases: `embeddings` is [n, 384]. Deterministic: the same cases in the same order give the same bits."""
-    label_fields = [field for field in fields if field.fill == "label"]
-    targets, columns = _targets(expected, label_fields)
-    progress("comparing the texts")
+    """Train on n cases: `embeddings` is [n, 384], `copies` what fills learnt copy fields, if there are any. Deterministic: the
+    same cases in the same order give the same bits."""
+    rehearsed = [dict[str, tuple[Any, float]]() for _ in texts]
+    labelling = None
+    if label_fields := [field for field in fields if field.fill == "label"]:
+        labelling = _train_labels(texts, expected, embeddings, label_fields, rehearsed)
+    heads: list[CopyHead] = []
+    for field in fields:
+        if field.fill == "copy":
+            found = [row[field.name] for row in copies.rehearsal] if copies and learnt(field) else _copied(field, texts)
+            heads.append(_copy_head(field, found, expected, rehearsed))
+    specialist = Specialist(encoder, labelling, heads, fields, copies.extractor if copies else None)
+    return Trained(specialist, [_answer(row, fields) for row in rehearsed], copies.lost if copies else ())
+
+
+def _train_labels(
+    texts: Sequence[str],
+    expected: Sequence[Fields],
+    embeddings: Array,
+    fields: Sequence[Field],
+    rehearsed: Sequence[dict[str, tuple[Any, float]]],
+) -> tuple[Machine, list[LabelHead]]:
+    """The machine and the heads of all label fields; each case's rehearsed labels go into `rehearsed`."""
+    targets, columns = _targets(expected, fields)
     grams = [ngrams(text) for text in texts]
     linear = gram(grams)
     cosines = embeddings @ embeddings.T
     folds = np.random.default_rng(0).permutation(len(texts)) % FOLDS
-    progress("choosing the kernel")
     kernel = _choose(linear, cosines, targets, columns, folds)
-    progress("training the heads")
     dual, smooth, sparse = solve(kernel, linear, cosines, targets, folds)
-    progress("calibrating")
     heads: list[LabelHead] = []
-    rehearsed = [dict[str, tuple[Any, float]]() for _ in texts]
     owners = np.stack([targets[:, span].argmax(axis=1) for span in columns], axis=1).astype(np.int32)
-    for field, span, truth in zip(label_fields, columns, owners.T, strict=True):
+    for field, span, truth in zip(fields, columns, owners.T, strict=True):
         read = _rehearsed(smooth[:, span], sparse[:, span], cosines, truth, folds)
         head, found = _label_head(field, *read, truth)
         heads.append(head)
         for row, pair in zip(rehearsed, found, strict=True):
             row[field.name] = pair
-    copies = [_copy_head(field, texts, expected, rehearsed) for field in fields if field.fill == "copy"]
-    machine = _machine(kernel, embeddings, owners, dual, grams)
-    return Trained(Specialist(encoder, machine, heads, copies, fields), [_answer(row, fields) for row in rehearsed])
+    return _machine(kernel, embeddings, owners, dual, grams), heads
 
 
 def rehearse_labels(
@@ -218,13 +236,16 @@ def _prior(choice: NDArray[np.intp], right: NDArray[np.bool_], labels: int) -> N
     return np.array([logit((c + PRIOR_CASES * base) / (n + PRIOR_CASES)) for c, n in zip(correct, chosen, strict=True)])
 
 
-def _copy_head(
-    field: Field, texts: Sequence[str], expected: Sequence[Fields], rehearsed: Sequence[dict[str, tuple[Any, float]]]
-) -> CopyHead:
+def _copied(field: Field, texts: Sequence[str]) -> list[Found]:
     copy = open_copier(field)
-    found = [copy(text) for text in texts]
-    right = np.array([row.value == truth[field.name] for row, truth in zip(found, expected, strict=True)])
-    calibration: Calibration = fit_calibration([row.signals for row in found], right, rising=False)
+    return [copy(text) for text in texts]
+
+
+def _copy_head(
+    field: Field, found: Sequence[Found], expected: Sequence[Fields], rehearsed: Sequence[dict[str, tuple[Any, float]]]
+) -> CopyHead:
+    right = np.array([same(one.value, truth[field.name]) for one, truth in zip(found, expected, strict=True)])
+    calibration: Calibration = fit_calibration([one.signals for one in found], right, rising=False)
     for row, copied in zip(rehearsed, found, strict=True):
         row[field.name] = (copied.value, calibration(copied.signals))
     return CopyHead(field.name, calibration)

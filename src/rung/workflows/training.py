@@ -7,7 +7,7 @@ interrupted run therefore goes on where it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -27,6 +27,7 @@ from rung.evaluation import Agreed, Evidence, climb, describe, evaluate, gate, j
 from rung.gold import Example, Gold, Shares, Split, near_groups, read_gold, split
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.endpoint import Prompt
+from rung.models.extraction import Extraction, learnt
 from rung.models.specialist import Specialist
 from rung.release import (
     Parts,
@@ -41,11 +42,13 @@ from rung.release import (
     open_tiers,
     promote,
 )
+from rung.training.copies import Page, passes, train_copies
 from rung.training.embeddings import embed_gold
 from rung.training.heads import Trained, train_heads
 from rung.workflows.rehearsal import Remembered, rehearse, require_answers
 from rung.workload import EndpointTier, SpecialistTier, Workload, find_key
 
+SHOWN = 5  # values a note names one by one
 Result = TypeVar("Result")
 
 MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
@@ -122,7 +125,8 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
     gate(evidence, workload.limits)
     frozen = Parts(trained.specialist if trained else None, calibrations, threshold.level)
     document = {**evidence.document(), "gold": _gold_document(gold, parts, len(distinct))}
-    report = "\n".join([describe(evidence, workload.name, workload.volume), *_notes(gold, parts)])
+    lost = _lost_note(_examples(gold, parts.train), trained) if trained else []
+    report = "\n".join([describe(evidence, workload.name, workload.volume), *_notes(gold, parts), *lost])
     return freeze(workload, frozen, inputs, document, report)
 
 
@@ -162,10 +166,21 @@ def _specialist(workload: Workload, gold: Gold, parts: Split, encoder: Encoder, 
         return None
     examples = _examples(gold, parts.train)
     texts = [example.case.text for example in examples]
-    with progress("embedding the gold", len(texts)) as advance:
-        embeddings = embed_gold(encoder, texts, workload.state / "cache", steps(advance))
+    copies = None
+    if extractions := [Extraction(field) for field in workload.fields if learnt(field)]:
+        with progress("reading the gold", len(texts)) as advance:
+            embeddings, words = encoder.read(texts, steps(advance))
+        pages = [
+            Page(example.case.text, found, example.expected, example.spans)
+            for example, found in zip(examples, words, strict=True)
+        ]
+        with progress("learning what to copy", passes(sum(len(found.starts) for found in words))) as advance:
+            copies = train_copies(pages, extractions, advance)
+    else:
+        with progress("embedding the gold", len(texts)) as advance:
+            embeddings = embed_gold(encoder, texts, workload.state / "cache", steps(advance))
     with progress("training the heads"):
-        return train_heads(texts, [example.expected for example in examples], embeddings, encoder, workload.fields)
+        return train_heads(texts, [example.expected for example in examples], embeddings, encoder, workload.fields, copies)
 
 
 def steps(advance: Callable[[int], None]) -> Callable[[int], None]:
@@ -225,6 +240,15 @@ def _notes(gold: Gold, parts: Split) -> list[str]:
             f"{len(parts.leaked):,} of {len(parts.test):,} pinned test cases have a near-duplicate outside the test split."
         )
     return [f"Note: {note}" for note in notes]
+
+
+def _lost_note(examples: Sequence[Example], trained: Trained) -> list[str]:
+    """Values of copy fields that could not be learnt from, because they stand nowhere in their texts."""
+    if not trained.lost:
+        return []
+    shown = [f"line {examples[at].line} ({kind} {value!r})" for at, kind, value in trained.lost]
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return [f"Note: {len(shown):,} copied values stand nowhere in their texts: {', '.join(shown[:SHOWN])}{more}."]
 
 
 def _gold_document(gold: Gold, parts: Split, distinct: int) -> dict[str, object]:

@@ -1,0 +1,190 @@
+"""Turns tagged spans into the values of copy fields: scalars, lists, and lists of objects. Knows nothing about training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rung.models.calibration import logit
+from rung.models.copying import Found
+from rung.models.encoder import Words
+from rung.models.tagger import Array, Span, Tagged, Tagger
+from rung.models.values import Span as Place
+from rung.models.values import Values, day_first, open_values
+from rung.workload import Field
+
+LEAST = 0.3  # where gold has not shown better
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What gold shows about reading pages. `month_first`: how 03/11 is read where the text itself does not tell. `least`: by
+    field, the mean probability of a value's words below which there is none."""
+
+    month_first: bool = False
+    least: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One kind of span: of a field, or of a property of the objects in its list. `required`: no object is without it."""
+
+    kind: str
+    values: Values
+    required: bool
+
+
+class Extraction:
+    """What the spans of one learnt field mean. `many`: it is a list; `leaves` with a dot in their kind: of objects."""
+
+    def __init__(self, field: Field) -> None:
+        """Raises ValueError where the field's schema asks for what spans cannot give."""
+        schema = field.schema
+        self.name = field.name
+        self.many = "array" in _kinds(schema)
+        item: Mapping[str, Any] = schema.get("items", {}) if self.many else schema
+        self.objects = "object" in _kinds(item)
+        properties: Mapping[str, Mapping[str, Any]] = item.get("properties", {}) if self.objects else {"": item}
+        self.leaves = tuple(
+            Leaf(f"{field.name}.{name}" if name else field.name, open_values(one), "null" not in _kinds(one))
+            for name, one in properties.items()
+        )
+
+    def fill(self, text: str, tagged: Tagged, habits: Habits) -> Found:
+        """The field's value in a text, and what speaks for it."""
+        told = day_first(text)
+        first = not habits.month_first if told is None else told
+        if not self.many:
+            least = habits.least.get(self.name, LEAST)
+            return self._single(_candidates(text, tagged, self.leaves[0], first, least), least)
+        by_kind = {leaf.kind: leaf for leaf in self.leaves}
+        read = [(span, _meant(text, span, by_kind[span.kind], first)) for span in tagged.spans if span.kind in by_kind]
+        known = [(span, value) for span, value in read if value is not None]
+        value = self._objects(text, known) if self.objects else _distinct([value for _, value in known])
+        gaps = sum(leaf.required and row[_last(leaf)] is None for row in value for leaf in self.leaves) if self.objects else 0
+        missed = logit(max(_missed(tagged, kind) for kind in by_kind))
+        weakest = min((logit(span.probability) for span, _ in known), default=0.0)
+        sure = min(weakest, -missed) if known else -missed
+        unread = float(len(read) - len(known))
+        return Found(value, {"sure": sure, "weakest": weakest, "none_missed": -missed, "read": -unread, "whole": -float(gaps)})
+
+    def _single(self, candidates: Mapping[str, tuple[float, Any]], least: float) -> Found:
+        """The likeliest value, or none if it is likelier that there is none."""
+        ranked = sorted(candidates.values(), key=lambda pair: -pair[0])
+        likely = [logit(probability) for probability, _ in ranked[:2]] + [logit(0.0)] * 2
+        if not ranked or ranked[0][0] < least:
+            return Found(None, {"found": 0.0, "sure": -likely[0], "lead": 0.0})
+        return Found(ranked[0][1], {"found": 1.0, "sure": likely[0], "lead": likely[0] - likely[1]})
+
+    def _objects(self, text: str, known: Sequence[tuple[Span, Any]]) -> list[dict[str, Any]]:
+        """The spans in reading order, dealt to objects: a new one begins where its property is taken already, and on a new
+        line once the one before has all it must have."""
+        empty: dict[str, Any] = {_last(leaf): None for leaf in self.leaves}
+        required = [_last(leaf) for leaf in self.leaves if leaf.required]
+        rows: list[dict[str, Any]] = []
+        end = 0
+        for span, value in known:
+            name = span.kind.partition(".")[2]
+            whole = bool(rows) and all(rows[-1][each] is not None for each in required)
+            if not rows or rows[-1][name] is not None or (whole and "\n" in text[end : span.start]):
+                rows.append(dict(empty))
+            rows[-1][name] = value
+            end = span.end
+        return rows
+
+
+class Extractor:
+    """Fills every learnt field of a text from its words."""
+
+    def __init__(self, tagger: Tagger, extractions: Sequence[Extraction], habits: Habits) -> None:
+        """Raises ValueError for another field's tagger."""
+        if tagger.kinds != kinds_of(extractions):
+            raise ValueError("the tagger is not that of the workload's fields")
+        self.tagger = tagger
+        self.habits = habits
+        self._extractions = tuple(extractions)
+
+    def fill_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[dict[str, Found]]:
+        """By field, what was found in each text."""
+        return [
+            {one.name: one.fill(text, tagged, self.habits) for one in self._extractions}
+            for text, tagged in zip(texts, self.tagger.tag_all(texts, words), strict=True)
+        ]
+
+
+def kinds_of(extractions: Sequence[Extraction]) -> tuple[str, ...]:
+    """The kinds of span that fill the fields."""
+    return tuple(leaf.kind for extraction in extractions for leaf in extraction.leaves)
+
+
+def learnt(field: Field) -> bool:
+    """Whether a field's spans are learnt from gold: it is copied and no pattern says how."""
+    return field.fill == "copy" and not field.find
+
+
+def _candidates(text: str, tagged: Tagged, leaf: Leaf, first: bool, least: float) -> dict[str, tuple[float, Any]]:
+    """Every value the text may give for a leaf, with the mean probability of its likeliest mention's words."""
+    inside, words = tagged.inside[leaf.kind], tagged.words
+    mentions = leaf.values.mentions(text, first)
+    if mentions is None:
+        places = [(span.start, span.end) for span in tagged.spans if span.kind == leaf.kind]
+        places = places or _likely_run(words, inside, least / 2)
+        mentions = [(place, leaf.values.read(text[slice(*place)], first)) for place in places]
+    found: dict[str, tuple[float, Any]] = {}
+    for (start, end), value in mentions:
+        at = slice(int(np.searchsorted(words.ends, start, "right")), int(np.searchsorted(words.starts, end, "left")))
+        if value is None or at.start >= at.stop:
+            continue
+        probability, key = float(inside[at].mean()), json.dumps(value)
+        if key not in found or probability > found[key][0]:
+            found[key] = probability, value
+    return found
+
+
+def _likely_run(words: Words, inside: Array, least: float) -> list[Place]:
+    """The run of neighbouring words around the likeliest one, where no best sequence of tags has a span."""
+    if not len(inside):
+        return []
+    top = int(inside.argmax())
+    first = last = top
+    while first > 0 and inside[first - 1] >= least:
+        first -= 1
+    while last + 1 < len(inside) and inside[last + 1] >= least:
+        last += 1
+    return [(int(words.starts[first]), int(words.ends[last]))]
+
+
+def _meant(text: str, span: Span, leaf: Leaf, first: bool) -> Any:
+    """The value of the mention that a span covers most of; a tagger may stop short of a number's last digits."""
+    mentions = leaf.values.mentions(text, first)
+    if mentions is None:
+        return leaf.values.read(text[span.start : span.end], first)
+    shared = [(min(end, span.end) - max(start, span.start), end - start, value) for (start, end), value in mentions]
+    best = max(shared, key=lambda one: one[:2], default=(0, 0, None))
+    return best[2] if best[0] > 0 else None
+
+
+def _missed(tagged: Tagged, kind: str) -> float:
+    """The highest probability that a word outside every span belongs to one."""
+    inside = tagged.inside[kind].copy()
+    for span in tagged.spans:
+        inside[(tagged.words.starts < span.end) & (tagged.words.ends > span.start)] = 0
+    return float(inside.max(initial=0.0))
+
+
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    return list({json.dumps(value): value for value in values}.values())
+
+
+def _last(leaf: Leaf) -> str:
+    return leaf.kind.partition(".")[2]
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    kinds: str | list[str] = schema.get("type", "string")
+    return {kinds} if isinstance(kinds, str) else set(kinds)

@@ -1,0 +1,117 @@
+"""Turns the values gold gives into the places where they stand in the text. Knows nothing about models.
+
+A value may stand there several times, and one number may be two fields' value. What is certain is marked, what could be
+either is left open for a first tagger to settle, and what stands nowhere is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rung.core import Fields
+from rung.models.extraction import Extraction, Leaf
+
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Characters [start, end) that may be the value of `kind`. Mentions of one value share `value`, its number in the text."""
+
+    kind: str
+    start: int
+    end: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Every mention of every value, and the kinds and values that stand nowhere in the text."""
+
+    mentions: tuple[Mention, ...]
+    lost: tuple[tuple[str, Any], ...]
+
+
+def align(text: str, expected: Fields, extractions: Sequence[Extraction], spans: Mapping[str, Sequence[Place]]) -> Alignment:
+    """Find the expected values. `spans` are the places that gold itself gives, by field: they need no search."""
+    mentions: list[Mention] = []
+    lost: list[tuple[str, Any]] = []
+    number = 0
+    for extraction in extractions:
+        given = spans.get(extraction.name)
+        if given is not None and not extraction.objects:
+            mentions += (Mention(extraction.name, start, end, number + at) for at, (start, end) in enumerate(given))
+            number += len(given)
+            continue
+        for leaf, value, places in _sought(text, expected[extraction.name], extraction):
+            number += 1
+            mentions += (Mention(leaf.kind, start, end, number) for start, end in places)
+            lost += [] if places else [(leaf.kind, value)]
+    return Alignment(tuple(mentions), tuple(lost))
+
+
+def _sought(text: str, value: Any, extraction: Extraction) -> list[tuple[Leaf, Any, list[Place]]]:
+    """Each value of a field, and where in the text it may stand."""
+    if extraction.objects:
+        return _rows(text, value or [], extraction.leaves)
+    leaf = extraction.leaves[0]
+    values: list[Any] = [one for one in ((value or []) if extraction.many else [value]) if one is not None]
+    return [(leaf, one, leaf.values.find(text, one)) for one in values]
+
+
+def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) -> list[tuple[Leaf, Any, list[Place]]]:
+    """A list's objects in reading order: the value of each that is found in the fewest places, its anchor, follows the one of
+    the object before; the others stand on its line, or between it and its neighbours' anchors."""
+    anchors = [_anchor(text, row, leaves) for row in rows]
+    begins: list[int | None] = []
+    after = 0
+    for _, places in anchors:
+        place = next((place for place in places if place[0] >= after), None)
+        begins.append(None if place is None else place[0])
+        after = after if place is None else place[1]
+    found: list[tuple[Leaf, Any, list[Place]]] = []
+    for at, row in enumerate(rows):
+        begin = begins[at]
+        later = next((one for one in begins[at + 1 :] if one is not None), len(text))
+        for leaf in leaves:
+            value = row.get(leaf.kind.partition(".")[2])
+            if value is None:
+                continue
+            places = leaf.values.find(text, value)
+            if begin is not None:
+                start, end = _region(text, begin, later)
+                inside = [place for place in places if start <= place[0] and place[1] <= end]
+                is_anchor = leaf is anchors[at][0] and inside
+                places = [min(inside, key=lambda place, begin=begin: abs(place[0] - begin))] if is_anchor else inside
+            found.append((leaf, value, places))
+    return found
+
+
+def _anchor(text: str, row: Mapping[str, Any], leaves: Sequence[Leaf]) -> tuple[Leaf | None, list[Place]]:
+    """The leaf whose value is longest as printed, and its places: descriptions before amounts, amounts before quantities."""
+    best: tuple[Leaf | None, list[Place]] = (None, [])
+    longest = 0
+    for leaf in leaves:
+        value = row.get(leaf.kind.partition(".")[2])
+        places = [] if value is None else leaf.values.find(text, value)
+        if places and len(str(value)) > longest:
+            best, longest = (leaf, places), len(str(value))
+    return best
+
+
+def _region(text: str, begin: int, later: int) -> Place:
+    """From the start of the anchor's line to the start of the line of the next anchor, or to the end of its own line."""
+    start = text.rfind("\n", 0, begin) + 1
+    end = text.rfind("\n", 0, later) + 1 if later < len(text) else len(text)
+    if end <= begin:  # two objects on one line
+        return begin, later
+    if later == len(text):  # the last one: no farther than the others usually reach
+        close = begin
+        for _ in range(3):
+            close = text.find("\n", close + 1)
+            if close < 0:
+                return start, len(text)
+        end = close
+    return start, end

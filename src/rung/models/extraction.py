@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
 from rung.models.calibration import logit
 from rung.models.copying import Found
-from rung.models.encoder import Words
+from rung.models.encoder import LONGEST_TEXT, Words
 from rung.models.tagger import Array, Span, Tagged, Tagger
 from rung.models.values import Span as Place
 from rung.models.values import Values, day_first, open_values
@@ -32,11 +33,14 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One kind of span: of a field, or of a property of the objects in its list. `required`: no object is without it."""
+    """One kind of span: of a field, or of the property `name` of the objects in its list. `required`: it is never null;
+    `optional`: then an object may be without it."""
 
     kind: str
+    name: str
     values: Values
     required: bool
+    optional: bool
 
 
 class Extraction:
@@ -51,23 +55,31 @@ class Extraction:
         self.objects = "object" in _kinds(item)
         properties: Mapping[str, Mapping[str, Any]] = item.get("properties", {}) if self.objects else {"": item}
         self.leaves = tuple(
-            Leaf(f"{field.name}.{name}" if name else field.name, open_values(one), "null" not in _kinds(one))
+            Leaf(
+                f"{field.name}.{name}" if name else field.name,
+                name,
+                open_values(one),
+                required := "null" not in _kinds(one) and None not in one.get("enum", ()),
+                required and name not in item.get("required", ()),
+            )
             for name, one in properties.items()
         )
 
     def fill(self, text: str, tagged: Tagged, habits: Habits) -> Found:
         """The field's value in a text, and what speaks for it."""
+        text = text[:LONGEST_TEXT]  # no word behind it has states
         told = day_first(text)
         first = not habits.month_first if told is None else told
         if not self.many:
             least = habits.least.get(self.name, LEAST)
             return self._single(_candidates(text, tagged, self.leaves[0], first, least), least)
-        by_kind = {leaf.kind: leaf for leaf in self.leaves}
-        read = [(span, _meant(text, span, by_kind[span.kind], first)) for span in tagged.spans if span.kind in by_kind]
+        read = sorted(
+            (pair for leaf in self.leaves for pair in _meant(text, tagged.spans, leaf, first)), key=lambda pair: pair[0].start
+        )
         known = [(span, value) for span, value in read if value is not None]
         value = self._objects(text, known) if self.objects else _distinct([value for _, value in known])
-        gaps = sum(leaf.required and row[_last(leaf)] is None for row in value for leaf in self.leaves) if self.objects else 0
-        missed = logit(max(_missed(tagged, kind) for kind in by_kind))
+        gaps = sum(leaf.required and row.get(leaf.name) is None for row in value for leaf in self.leaves) if self.objects else 0
+        missed = logit(max(_missed(tagged, leaf.kind) for leaf in self.leaves))
         weakest = min((logit(span.probability) for span, _ in known), default=0.0)
         sure = min(weakest, -missed) if known else -missed
         unread = float(len(read) - len(known))
@@ -84,18 +96,17 @@ class Extraction:
     def _objects(self, text: str, known: Sequence[tuple[Span, Any]]) -> list[dict[str, Any]]:
         """The spans in reading order, dealt to objects: a new one begins where its property is taken already, and on a new
         line once the one before has all it must have."""
-        empty: dict[str, Any] = {_last(leaf): None for leaf in self.leaves}
-        required = [_last(leaf) for leaf in self.leaves if leaf.required]
+        names = {leaf.kind: leaf.name for leaf in self.leaves}
+        required = {leaf.name for leaf in self.leaves if leaf.required}
         rows: list[dict[str, Any]] = []
         end = 0
         for span, value in known:
-            name = span.kind.partition(".")[2]
-            whole = bool(rows) and all(rows[-1][each] is not None for each in required)
-            if not rows or rows[-1][name] is not None or (whole and "\n" in text[end : span.start]):
-                rows.append(dict(empty))
+            name = names[span.kind]
+            if not rows or name in rows[-1] or (required <= rows[-1].keys() and "\n" in text[end : span.start]):
+                rows.append({})
             rows[-1][name] = value
             end = span.end
-        return rows
+        return [{leaf.name: row.get(leaf.name) for leaf in self.leaves if leaf.name in row or not leaf.optional} for row in rows]
 
 
 class Extractor:
@@ -137,13 +148,18 @@ def _candidates(text: str, tagged: Tagged, leaf: Leaf, first: bool, least: float
         mentions = [(place, leaf.values.read(text[slice(*place)], first)) for place in places]
     found: dict[str, tuple[float, Any]] = {}
     for (start, end), value in mentions:
-        at = slice(int(np.searchsorted(words.ends, start, "right")), int(np.searchsorted(words.starts, end, "left")))
+        at = _covered(words, start, end)
         if value is None or at.start >= at.stop:
             continue
         probability, key = float(inside[at].mean()), json.dumps(value)
         if key not in found or probability > found[key][0]:
             found[key] = probability, value
     return found
+
+
+def _covered(words: Words, start: int, end: int) -> slice:
+    """The words that have characters in [start, end)."""
+    return slice(int(np.searchsorted(words.ends, start, "right")), int(np.searchsorted(words.starts, end, "left")))
 
 
 def _likely_run(words: Words, inside: Array, least: float) -> list[Place]:
@@ -159,30 +175,44 @@ def _likely_run(words: Words, inside: Array, least: float) -> list[Place]:
     return [(int(words.starts[first]), int(words.ends[last]))]
 
 
-def _meant(text: str, span: Span, leaf: Leaf, first: bool) -> Any:
-    """The value of the mention that a span covers most of; a tagger may stop short of a number's last digits."""
+def _meant(text: str, spans: Sequence[Span], leaf: Leaf, first: bool) -> Iterator[tuple[Span, Any]]:
+    """Each of the leaf's spans with the value of the mention that it covers most of, or None: a tagger may stop short of a
+    number's last digits, or begin again within it. One walk over both: a hostile text has tens of thousands of either."""
     mentions = leaf.values.mentions(text, first)
-    if mentions is None:
-        return leaf.values.read(text[span.start : span.end], first)
-    shared = [(min(end, span.end) - max(start, span.start), end - start, value) for (start, end), value in mentions]
-    best = max(shared, key=lambda one: one[:2], default=(0, 0, None))
-    return best[2] if best[0] > 0 else None
+    at, last = 0, -1
+    for span in spans:
+        if span.kind != leaf.kind:
+            continue
+        if mentions is None:
+            yield span, leaf.values.read(text[span.start : span.end], first)
+            continue
+        while at < len(mentions) and mentions[at][0][1] <= span.start:
+            at += 1
+        near = takewhile(lambda place, end=span.end: mentions[place][0][0] < end, range(at, len(mentions)))
+        best = max(near, key=lambda place: _shared(mentions[place][0], span), default=-1)
+        if best < 0 or _shared(mentions[best][0], span)[0] <= 0:
+            yield span, None
+        elif best != last:
+            yield span, mentions[best][1]
+            last = best
+
+
+def _shared(place: Place, span: Span) -> tuple[int, int]:
+    """How many characters a mention and a span have in common, and how many the mention has."""
+    start, end = place
+    return min(end, span.end) - max(start, span.start), end - start
 
 
 def _missed(tagged: Tagged, kind: str) -> float:
     """The highest probability that a word outside every span belongs to one."""
     inside = tagged.inside[kind].copy()
     for span in tagged.spans:
-        inside[(tagged.words.starts < span.end) & (tagged.words.ends > span.start)] = 0
+        inside[_covered(tagged.words, span.start, span.end)] = 0
     return float(inside.max(initial=0.0))
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:
     return list({json.dumps(value): value for value in values}.values())
-
-
-def _last(leaf: Leaf) -> str:
-    return leaf.kind.partition(".")[2]
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[str]:

@@ -29,7 +29,7 @@ from rung.core import Answer, Case, Problem, RungError
 from rung.models.calibration import Calibration, logit
 from rung.models.copying import Found, open_copier
 from rung.models.encoder import WIDTH, Encoder
-from rung.models.extraction import Extraction, Extractor, Habits, kinds_of, learnt
+from rung.models.extraction import Extraction, Extractor, Habits, learnt
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.models.tagger import Network, Tagger
 from rung.workload import Field
@@ -254,7 +254,7 @@ class Specialist:
             "kernel": asdict(machine.kernel) if machine is not None else None,
             "labels": [asdict(head) for head in self._labels.values()],
             "copies": [asdict(head) for head in self._copies.values()],
-            "habits": asdict(extractor.habits) if extractor is not None else None,
+            "tagger": {"kinds": extractor.tagger.kinds, **asdict(extractor.habits)} if extractor is not None else None,
         }
         (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -288,7 +288,7 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
         copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
         machine = _read_machine(heads["kernel"], tensors) if labels else None
         _fit_together(machine, labels, copies, fields)
-        extractor = _read_extractor(heads["habits"], tensors, fields)
+        extractor = _read_extractor(heads["tagger"], tensors, fields)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
         raise ArtefactError(f"{folder}: the specialist cannot be read ({error}). Train again with `rung train`.") from error
     return Specialist(encoder, (machine, labels) if machine else None, copies, fields, extractor)
@@ -302,15 +302,16 @@ def _read_machine(kernel: Mapping[str, float], tensors: Mapping[str, NDArray[Any
 
 
 def _read_extractor(
-    habits: Mapping[str, Any] | None, tensors: Mapping[str, NDArray[Any]], fields: Sequence[Field]
+    raw: Mapping[str, Any] | None, tensors: Mapping[str, NDArray[Any]], fields: Sequence[Field]
 ) -> Extractor | None:
     extractions = [Extraction(field) for field in fields if learnt(field)]
-    if not extractions or habits is None:
-        if extractions or habits is not None:
-            raise ValueError("the tagger is not that of the workload's fields")
+    if raw is None and not extractions:
         return None
+    if raw is None:
+        raise ValueError("there is no tagger for the workload's fields")
     weights = {name.removeprefix("tagger."): tensor for name, tensor in tensors.items() if name.startswith("tagger.")}
-    return Extractor(Tagger(kinds_of(extractions), Network(**weights)), extractions, Habits(**habits))
+    habits = Habits(bool(raw["month_first"]), {name: float(least) for name, least in raw["least"].items()})
+    return Extractor(Tagger(raw["kinds"], Network(**weights)), extractions, habits)
 
 
 def _fit_together(

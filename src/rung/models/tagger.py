@@ -85,10 +85,11 @@ class Tagger:
 
     def tag_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Tagged]:
         """The spans of each text."""
-        inputs = [describe(text, found, self.network.mean, self.network.scale) for text, found in zip(texts, words, strict=True)]
-        scores = score(self.network, np.concatenate(inputs))
-        edges = np.cumsum([0, *(len(found.starts) for found in words)])
-        return [self._read(scores[start:end], found) for (start, end), found in zip(pairwise(edges), words, strict=True)]
+        return [self._read(self.score(text, found), found) for text, found in zip(texts, words, strict=True)]
+
+    def score(self, text: str, words: Words) -> Array:
+        """Log-probabilities of each word's tags [words, tags]. One text at a time: the inputs of a long one take 150 MB."""
+        return score(self.network, describe(text, words, self.network.mean, self.network.scale))
 
     def _read(self, scores: Array, words: Words) -> Tagged:
         path = best_path(scores, self.network.moves)
@@ -164,7 +165,7 @@ def _context(states: Array, words: Words, line: NDArray[np.int64], column: NDArr
     end = column + words.ends - words.starts
     starts = np.flatnonzero(np.diff(line, prepend=-1))
     above = slice(0, 0)
-    for begin, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(line)], strict=True):
+    for begin, stop in pairwise([*starts.tolist(), len(line)]):
         here = slice(begin, stop)
         sums = np.concatenate([np.zeros((1, WIDTH), np.float32), states[here].cumsum(axis=0)])
         at = np.arange(stop - begin)
@@ -190,6 +191,8 @@ def score(network: Network, inputs: Array) -> Array:
 
 def best_path(scores: Array, moves: Array) -> NDArray[np.int64]:
     """The most probable sequence of tags [words] (Viterbi 1967)."""
+    if not len(scores):
+        return np.empty(0, np.int64)
     total = moves[-1] + scores[0]
     back = np.empty(scores.shape, np.int64)
     for place in range(1, len(scores)):

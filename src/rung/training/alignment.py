@@ -46,9 +46,9 @@ def align(text: str, expected: Fields, extractions: Sequence[Extraction], spans:
             number += len(given)
             continue
         for leaf, value, places in _sought(text, expected[extraction.name], extraction):
-            number += 1
             mentions += (Mention(leaf.kind, start, end, number) for start, end in places)
             lost += [] if places else [(leaf.kind, value)]
+            number += 1
     return Alignment(tuple(mentions), tuple(lost))
 
 
@@ -65,27 +65,26 @@ def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) 
     """A list's objects in reading order: the value of each that is found in the fewest places, its anchor, follows the one of
     the object before; the others stand on its line, or between it and its neighbours' anchors."""
     anchors = [_anchor(text, row, leaves) for row in rows]
-    begins: list[int | None] = []
+    begins: list[Place | None] = []
     after = 0
     for _, places in anchors:
-        place = next((place for place in places if place[0] >= after), None)
-        begins.append(None if place is None else place[0])
-        after = after if place is None else place[1]
+        begins.append(next((place for place in places if place[0] >= after), None))
+        after = begins[-1][1] if begins[-1] else after
     found: list[tuple[Leaf, Any, list[Place]]] = []
-    for at, row in enumerate(rows):
-        begin = begins[at]
-        later = next((one for one in begins[at + 1 :] if one is not None), len(text))
+    before = 0
+    for at, (row, begin, (anchor, _)) in enumerate(zip(rows, begins, anchors, strict=True)):
+        later = next((place[0] for place in begins[at + 1 :] if place), len(text))
+        start, end = _region(text, before, begin[0], later) if begin else (0, len(text))
         for leaf in leaves:
-            value = row.get(leaf.kind.partition(".")[2])
+            value = row.get(leaf.name)
             if value is None:
                 continue
-            places = leaf.values.find(text, value)
-            if begin is not None:
-                start, end = _region(text, begin, later)
-                inside = [place for place in places if start <= place[0] and place[1] <= end]
-                is_anchor = leaf is anchors[at][0] and inside
-                places = [min(inside, key=lambda place, begin=begin: abs(place[0] - begin))] if is_anchor else inside
+            if begin and leaf is anchor:
+                places = [begin]
+            else:
+                places = [place for place in leaf.values.find(text, value) if start <= place[0] and place[1] <= end]
             found.append((leaf, value, places))
+        before = begin[1] if begin else before
     return found
 
 
@@ -94,19 +93,20 @@ def _anchor(text: str, row: Mapping[str, Any], leaves: Sequence[Leaf]) -> tuple[
     best: tuple[Leaf | None, list[Place]] = (None, [])
     longest = 0
     for leaf in leaves:
-        value = row.get(leaf.kind.partition(".")[2])
+        value = row.get(leaf.name)
         places = [] if value is None else leaf.values.find(text, value)
         if places and len(str(value)) > longest:
             best, longest = (leaf, places), len(str(value))
     return best
 
 
-def _region(text: str, begin: int, later: int) -> Place:
-    """From the start of the anchor's line to the start of the line of the next anchor, or to the end of its own line."""
-    start = text.rfind("\n", 0, begin) + 1
+def _region(text: str, before: int, begin: int, later: int) -> Place:
+    """From the start of the anchor's line, or on one line with the anchor before from where that ends, to the start of the
+    line of the next anchor, or on one line with it to where it begins."""
+    start = max(text.rfind("\n", 0, begin) + 1, before)
     end = text.rfind("\n", 0, later) + 1 if later < len(text) else len(text)
     if end <= begin:  # two objects on one line
-        return begin, later
+        return start, later
     if later == len(text):  # the last one: no farther than the others usually reach
         close = begin
         for _ in range(3):

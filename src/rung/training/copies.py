@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,7 +14,7 @@ from rung.core import Fields, same
 from rung.models.copying import Found
 from rung.models.encoder import Words
 from rung.models.extraction import Extraction, Extractor, Habits, kinds_of
-from rung.models.tagger import Tagged, Tagger, describe, score
+from rung.models.tagger import Tagged, Tagger
 from rung.models.values import day_first
 from rung.training.alignment import Alignment, Mention, Place, align
 from rung.training.tagging import EPOCHS, IGNORED, Sheet, Tags, train_tagger
@@ -54,14 +55,13 @@ def train_copies(
     sheets = _settle(pages, aligned, extractions, progress)
     month_first = _month_first(pages, aligned, extractions)
     folds = np.random.default_rng(0).permutation(len(pages)) % FOLDS
-    tagged: list[Tagged | None] = [None] * len(pages)
+    tagged: dict[int, Tagged] = {}
     for fold in range(FOLDS):
         tagger = train_tagger([sheets[at] for at in np.flatnonzero(folds != fold).tolist()], kinds, progress=progress)
         out: list[int] = np.flatnonzero(folds == fold).tolist()
         found = tagger.tag_all([pages[at].text for at in out], [pages[at].words for at in out])
-        for at, one in zip(out, found, strict=True):
-            tagged[at] = one
-    rehearsed = [one for one in tagged if one is not None]
+        tagged |= zip(out, found, strict=True)
+    rehearsed = [tagged[at] for at in range(len(pages))]
     habits = Habits(month_first, _least(pages, rehearsed, extractions, month_first))
     rehearsal = [
         {extraction.name: extraction.fill(page.text, one, habits) for extraction in extractions}
@@ -121,7 +121,7 @@ def _drafted(
 ) -> Tags:
     """The tags of what is certain; open are words that may be two values, and an object's value that has several mentions."""
     tags = np.zeros(count, np.int64)
-    rivals = {mention.value: sum(other.value == mention.value for other in mentions) for mention in mentions}
+    rivals = Counter(mention.value for mention in mentions)
     for mention, where in zip(mentions, places, strict=True):
         if not len(where):
             continue
@@ -137,7 +137,7 @@ def _settled(
     tagger: Tagger, page: Page, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], one_each: set[str]
 ) -> Tags:
     """Mentions from the most to the least probable by the draft: each takes words that are still free."""
-    scores = score(tagger.network, describe(page.text, page.words, tagger.network.mean, tagger.network.scale))
+    scores = tagger.score(page.text, page.words)
     likely: list[float] = []
     for mention, where in zip(mentions, places, strict=True):
         begin = 1 + 2 * tagger.kinds.index(mention.kind)
@@ -184,4 +184,4 @@ def _expected(expected: Fields, kind: str) -> list[Any]:
     name, _, leaf = kind.partition(".")
     value = expected[name]
     rows = cast("list[Any]", value if isinstance(value, list) else [value])
-    return [row[leaf] if leaf else row for row in rows]
+    return [row.get(leaf) if leaf else row for row in rows]

@@ -17,7 +17,7 @@ from rung.models.tagger import INPUTS, Array, Network, Tagger, describe
 
 Tags = NDArray[np.int64]
 
-HIDDEN = 192
+HIDDEN = 128
 EPOCHS = 10
 BATCH = 512
 RATE = 2e-3
@@ -44,16 +44,16 @@ def train_tagger(
     sheets = _bounded(sheets)
     mean, scale = _standard(sheets)
     learner = _Learner(1 + 2 * len(kinds))
-    steps = max(epochs * len(list(_batches(sheets, np.random.default_rng(0)))), 1)
+    total = epochs * sum(len(sheet.tags) for sheet in sheets)
     draw, done = np.random.default_rng(0), 0
     for _ in range(epochs):
         for batch in _batches(sheets, draw):
             inputs = np.concatenate([describe(sheet.text, sheet.words, mean, scale) for sheet in batch])
             tags = np.concatenate([sheet.tags for sheet in batch])
             known = tags != IGNORED
-            learner.learn(inputs[known], tags[known], RATE * (1 - done / steps), draw)
+            learner.learn(inputs[known], tags[known], RATE * (1 - done / total), draw)
             progress(len(tags))
-            done += 1
+            done += len(tags)
     moves = _moves([sheet.tags for sheet in sheets], 1 + 2 * len(kinds))
     weights = learner.weights
     return Tagger(
@@ -110,12 +110,13 @@ class _Learner:
 
 
 def _bounded(sheets: Sequence[Sheet]) -> list[Sheet]:
-    """So many sheets, evenly over all, that `MOST_WORDS` hold."""
-    words = sum(len(sheet.tags) for sheet in sheets)
-    if words <= MOST_WORDS:
-        return [sheet for sheet in sheets if len(sheet.tags)]
-    kept: list[int] = np.linspace(0, len(sheets) - 1, len(sheets) * MOST_WORDS // words).astype(int).tolist()
-    return [sheets[at] for at in kept if len(sheets[at].tags)]
+    """The sheets that have words, or as many of them, drawn evenly, as have `MOST_WORDS` at most."""
+    sheets = [sheet for sheet in sheets if len(sheet.tags)]
+    order = np.arange(len(sheets))
+    if sum(len(sheet.tags) for sheet in sheets) > MOST_WORDS:
+        order = np.random.default_rng(0).permutation(len(sheets))
+    words = np.cumsum([len(sheets[at].tags) for at in order])
+    return [sheets[at] for at in np.sort(order[words <= MOST_WORDS]).tolist()]
 
 
 def _standard(sheets: Sequence[Sheet]) -> tuple[Array, Array]:

@@ -11,7 +11,8 @@ Both halves are kept apart as signals: where they disagree, caution is due.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -213,7 +214,8 @@ class Specialist:
             embeddings, found = self.encoder.embed(texts), [dict[str, Found]()] * len(texts)
         else:
             embeddings, words = self.encoder.read(texts)
-            found = self._extractor.fill_all(texts, words)
+            with _lone_blas():
+                found = self._extractor.fill_all(texts, words)
         labelled = self._label_all(texts, embeddings)
         return [self._answer(text, labels, copied) for text, labels, copied in zip(texts, labelled, found, strict=True)]
 
@@ -222,7 +224,7 @@ class Specialist:
         if self._machine is None:
             return [[] for _ in texts]
         grams = [ngrams(text) for text in texts]
-        with _SCORING, _BLAS.limit(limits=1, user_api="blas"):  # a second thread would wake too late and then spin
+        with _lone_blas():
             scores = self._machine.score(embeddings, grams)
         return [list(row) for row in zip(*read_heads(scores, self._machine.owners, list(self._labels.values())), strict=True)]
 
@@ -257,6 +259,13 @@ class Specialist:
             "tagger": {"kinds": extractor.tagger.kinds, **asdict(extractor.habits)} if extractor is not None else None,
         }
         (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def _lone_blas() -> Generator[None]:
+    """One thread for products so small that a second one would wake too late, and then spin beside the encoder."""
+    with _SCORING, _BLAS.limit(limits=1, user_api="blas"):
+        yield
 
 
 def read_heads(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ Array = NDArray[np.float32]
 _CURRENCY = frozenset("$€£¥")
 SHAPES = 18  # how a word looks and where it stands: the encoder reads lower case, and knows no lines
 INPUTS = 3 * (STATES + SHAPES) + 4 * WIDTH
+_TOGETHER = 2_048  # words scored at once
 _LEFT = 4  # words to the left that are looked at together
 _NEAR = 2  # characters by which a word above may miss a column
 
@@ -85,11 +87,17 @@ class Tagger:
 
     def tag_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Tagged]:
         """The spans of each text."""
-        return [self._read(self.score(text, found), found) for text, found in zip(texts, words, strict=True)]
+        return [self._read(scores, found) for scores, found in zip(self.score_all(texts, words), words, strict=True)]
 
-    def score(self, text: str, words: Words) -> Array:
-        """Log-probabilities of each word's tags [words, tags]. One text at a time: the inputs of a long one take 150 MB."""
-        return score(self.network, describe(text, words, self.network.mean, self.network.scale))
+    def score_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Array]:
+        """Log-probabilities of each text's words' tags [words, tags]. Short texts share a product, long ones would fill the
+        memory together: a word's inputs take 20 kB."""
+        found: list[Array] = []
+        ends = np.cumsum([len(one.starts) for one in words], dtype=np.int64)
+        for _, group in groupby(zip(texts, words, (ends // _TOGETHER).tolist(), strict=True), key=itemgetter(2)):
+            inputs = [describe(text, one, self.network.mean, self.network.scale) for text, one, _ in group]
+            found += np.split(score(self.network, np.concatenate(inputs)), np.cumsum([len(rows) for rows in inputs])[:-1])
+        return found
 
     def _read(self, scores: Array, words: Words) -> Tagged:
         path = best_path(scores, self.network.moves)

@@ -14,7 +14,7 @@ from rung.core import Fields, same
 from rung.models.copying import Found
 from rung.models.encoder import Words
 from rung.models.extraction import Extraction, Extractor, Habits, kinds_of
-from rung.models.tagger import Tagged, Tagger
+from rung.models.tagger import Array, Tagged
 from rung.models.values import day_first
 from rung.training.alignment import Alignment, Mention, Place, align
 from rung.training.tagging import EPOCHS, IGNORED, Sheet, Tags, train_tagger
@@ -106,9 +106,10 @@ def _settle(
     if not any((sheet.tags == IGNORED).any() for sheet in draft):
         return draft
     tagger = train_tagger(draft, kinds, DRAFT_EPOCHS, progress)
+    scores = tagger.score_all([page.text for page in pages], [page.words for page in pages])
     return [
-        Sheet(page.text, page.words, _settled(tagger, page, one.mentions, where, one_each))
-        for page, one, where in zip(pages, aligned, places, strict=True)
+        Sheet(page.text, page.words, _settled(likely, one.mentions, where, kinds, one_each))
+        for page, likely, one, where in zip(pages, scores, aligned, places, strict=True)
     ]
 
 
@@ -134,16 +135,15 @@ def _drafted(
 
 
 def _settled(
-    tagger: Tagger, page: Page, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], one_each: set[str]
+    scores: Array, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], kinds: Sequence[str], one_each: set[str]
 ) -> Tags:
     """Mentions from the most to the least probable by the draft: each takes words that are still free."""
-    scores = tagger.score(page.text, page.words)
     likely: list[float] = []
     for mention, where in zip(mentions, places, strict=True):
-        begin = 1 + 2 * tagger.kinds.index(mention.kind)
+        begin = 1 + 2 * kinds.index(mention.kind)
         own = [scores[where[0], begin], *scores[where[1:], begin + 1]] if len(where) else [-np.inf]
         likely.append(float(np.mean(own)))
-    tags = np.zeros(len(page.words.starts), np.int64)
+    tags = np.zeros(len(scores), np.int64)
     best: dict[int, float] = {}
     for at in sorted(range(len(mentions)), key=lambda at: -likely[at]):
         mention, where = mentions[at], places[at]
@@ -151,7 +151,7 @@ def _settled(
             continue
         behind = best.setdefault(mention.value, likely[at]) - likely[at]
         if behind == 0 or (behind <= ALSO and mention.kind not in one_each):
-            _mark(tags, where, tagger.kinds.index(mention.kind))
+            _mark(tags, where, kinds.index(mention.kind))
         elif behind < NOT and mention.kind not in one_each:
             tags[where] = IGNORED
     return tags

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from rung.core import Answer, Case, Fields
 from rung.models.encoder import Encoder
+from rung.models.extraction import Extraction
 from rung.models.ngrams import BUCKETS, ngrams
 from rung.models.specialist import ArtefactError, Specialist, load_specialist
+from rung.training.copies import Page, train_copies
 from rung.training.heads import FOLDS, USUAL, Trained, gram, solve, train_heads
 from rung.workload import Field
 from small_workload import INTENTS, CountingEncoder, messages, with_mixed
@@ -265,3 +268,76 @@ def test_a_specialist_of_another_encoder_is_refused(trained: Trained, minilm: En
     other.name = "another"
     with pytest.raises(ArtefactError, match=r"trained on the encoder minilm.* this machine has another"):
         load_specialist(tmp_path, other, [INTENT, ORDER, REPLY])
+
+
+SIZE = Field("size", "copy", {"type": ["integer", "null"]})
+DAY = Field("day", "copy", {"type": ["string", "null"], "format": "date"})
+LEARNT = [INTENT, SIZE, ORDER, DAY]
+
+
+@pytest.fixture(scope="module")
+def learnt(minilm: Encoder) -> Trained:
+    """A specialist that also learns what to copy."""
+    lines = messages(24)
+    texts = [f"{line['input']} Size {at + 3}, by 0{at % 9 + 1}/05/2025" for at, line in enumerate(lines)]
+    expected = [{**line["expected"], "size": at + 3, "day": f"2025-05-0{at % 9 + 1}"} for at, line in enumerate(lines)]
+    embeddings, words = minilm.read(texts)
+    pages = [Page(*page, {}) for page in zip(texts, words, expected, strict=True)]
+    with threadpool_limits(1):
+        copies = train_copies(pages, [Extraction(field) for field in (SIZE, DAY)])
+    return train_heads(texts, expected, embeddings, minilm, LEARNT, copies)
+
+
+def test_a_saved_specialist_with_learnt_fields_answers_with_the_same_bits(
+    learnt: Trained, minilm: Encoder, tmp_path: Path
+) -> None:
+    learnt.specialist.save(tmp_path)
+    loaded = load_specialist(tmp_path, minilm, LEARNT)
+    texts = [*OUTSIDE, "I want to be refunded, size 12, by 04/05/2025", "", "\x00", "1 " * 9_000]
+    answers = loaded.answer_all(texts)
+    assert answers == learnt.specialist.answer_all(texts)
+    assert list(answers[0].fields) == ["intent", "size", "order", "day"]
+    (tmp_path / "again").mkdir()
+    loaded.save(tmp_path / "again")
+    for name in ("specialist.json", "specialist.safetensors"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_json(lambda raw: raw.pop("tagger")),
+        damage_json(lambda raw: raw.update(tagger=None)),
+        damage_json(lambda raw: raw["tagger"]["kinds"].reverse()),
+        damage_json(lambda raw: raw["tagger"]["kinds"].pop()),
+        damage_json(lambda raw: raw["tagger"].update(least=[])),
+        damage_json(lambda raw: raw["tagger"]["least"].update(size=None)),
+        damage_tensor("tagger.mean", lambda mean: mean[1:]),
+        damage_tensor("tagger.scale", lambda scale: scale[:, None]),
+        damage_tensor("tagger.inner", lambda inner: inner[1:]),
+        damage_tensor("tagger.inner", lambda inner: inner.ravel()),
+        damage_tensor("tagger.inner_bias", lambda bias: bias[1:]),
+        damage_tensor("tagger.outer", lambda outer: outer[:, 1:]),
+        damage_tensor("tagger.outer_bias", lambda bias: bias[1:]),
+        damage_tensor("tagger.moves", lambda moves: moves[1:]),
+    ],
+)
+def test_a_damaged_tagger_is_refused_with_the_next_command(damage: Any, learnt: Trained, minilm: Encoder, tmp_path: Path) -> None:
+    learnt.specialist.save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ArtefactError, match=r"cannot be read .* `rung train`"):
+        load_specialist(tmp_path, minilm, LEARNT)
+
+
+def test_a_tagger_of_other_fields_is_refused(learnt: Trained, trained: Trained, minilm: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    trained.specialist.save(tmp_path / "bare")
+    learnt.specialist.save(tmp_path)
+    found = Field("size", "copy", SIZE.schema, find=("[0-9]+",))
+    for folder, fields in (
+        (tmp_path, [INTENT, DAY, ORDER, SIZE]),
+        (tmp_path, [INTENT, found, ORDER, DAY]),
+        (tmp_path / "bare", LEARNT),
+    ):
+        with pytest.raises(ArtefactError, match=r"`rung train`"):
+            load_specialist(folder, minilm, fields)

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from threadpoolctl import threadpool_limits
 
+from commands import run_rung
+from rung import Embedded
 from rung.cascade import decide
 from rung.cascade.promise import PromiseError
 from rung.cascade.redaction import redact
@@ -353,3 +356,43 @@ def test_a_release_is_not_judged_on_gold_it_may_have_learnt_from(tmp_path: Path,
     write_gold(tmp_path, lines[:-3])
     with pytest.raises(ReleaseError, match=r"has changed since release"):
         evaluate_release(workload, release)
+
+
+COPIED = {
+    "type": "object",
+    "properties": {"size": {"type": "integer"}, "colour": {"type": ["string", "null"], "fill": "copy"}},
+    "required": ["size", "colour"],
+    "additionalProperties": False,
+}
+
+
+def sized(cases: int) -> list[dict[str, Any]]:
+    """Gold with nothing but what is learnt to be copied."""
+    random_ = random.Random(1)
+    lines: list[dict[str, Any]] = []
+    for at in range(cases):
+        size, colour = 100 + at, random_.choice(["red", "blue", "green", "grey", None])
+        begin = random_.choice(["Please send", "We need", "I would like", "Could you ship", "Bring"])
+        thing = random_.choice(["rug", "lamp", "chair", "sofa", "desk", "mirror", "shelf", "bed"])
+        end = random_.choice(["Many thanks", "Regards, Ada", "It is urgent", "Call me first", "For the office"])
+        lines.append(
+            {"input": f"{begin} a {colour or ''} {thing} of size {size}. {end}.", "expected": {"size": size, "colour": colour}}
+        )
+    return lines
+
+
+def test_a_workload_without_labels_is_checked_trained_frozen_and_served(tmp_path: Path, minilm: Encoder) -> None:
+    lines = sized(300)
+    lines[7]["expected"]["colour"] = lines[8]["expected"]["colour"] = "mauve"  # stands nowhere
+    lines[7]["split"] = lines[8]["split"] = "train"
+    workload = write_workload(tmp_path, lines, answer=COPIED, promise={"error": 0.2, "confidence": 0.9})
+    for verb in (["check"], ["gold", "check"]):
+        checked = run_rung(*verb, tmp_path)
+        assert checked.status == 0 and "300" in checked.out, checked.err
+    with threadpool_limits(1):
+        release = train(workload, encoder=minilm)
+    assert "2 copied values stand nowhere in their texts: line 8 (colour 'mauve'), line 9 (colour 'mauve')." in release.report
+    with Embedded(workload) as embedded:
+        decision = embedded.decide("We need a blue lamp of size 250. Regards, Ada.")
+    assert decision.answer == {"size": 250, "colour": "blue"}
+    assert evaluate_release(workload, release).document()["cases"] == release.evidence["cases"]

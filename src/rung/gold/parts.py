@@ -86,7 +86,8 @@ def split(gold: Gold, shares: Shares | None = None, seed: int = 0) -> Split:
 def _groups(gold: Gold, group_of: Sequence[int], free: Sequence[int], shares: Shares, seed: int) -> list[_Group]:
     """The groups of the free positions, in the order of their draws."""
     joint = {at: json.dumps([gold.examples[at].expected[name] for name in gold.label_fields]) for at in free}
-    first = {at: json.dumps(gold.examples[at].expected[gold.label_fields[0]]) for at in free}
+    leading = gold.label_fields[:1]  # none where every field is copied
+    first = {at: json.dumps(next((gold.examples[at].expected[name] for name in leading), None)) for at in free}
     frequency = Counter(joint.values())
     least = min(share for share in (shares.train, shares.calibration, shares.test) if share)
     draws = {at: _draw(seed, fold(gold.examples[at].case.text)) for at in free}

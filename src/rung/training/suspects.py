@@ -59,6 +59,8 @@ def find_suspects(
     that is done. Beyond `AT_ONCE` examples, each is compared with its part of them.
     """
     label_fields = [field for field in fields if field.fill == "label"]
+    if not label_fields:
+        return []
     given = np.zeros((len(label_fields), len(examples)), np.intp)
     shares = [np.zeros((len(examples), len(field.labels)), np.float32) for field in label_fields]
     parts = -(-len(examples) // AT_ONCE)

@@ -389,6 +389,7 @@ def test_a_workload_without_labels_is_checked_trained_frozen_and_served(tmp_path
     for verb in (["check"], ["gold", "check"]):
         checked = run_rung(*verb, tmp_path)
         assert checked.status == 0 and "300" in checked.out, checked.err
+    assert "no field is filled by a label" in checked.out and "good examples; there are 300" in checked.out
     with threadpool_limits(1):
         release = train(workload, encoder=minilm)
     assert "2 copied values stand nowhere in their texts: line 8 (colour 'mauve'), line 9 (colour 'mauve')." in release.report

@@ -205,7 +205,8 @@ def _lengths(examples: Sequence[Example]) -> Lengths:
 def _advice(cases: int, fields: Sequence[Field], rare: Sequence[Rare]) -> Iterator[str]:
     if cases < ENOUGH:
         each = [f"{ENOUGH // len(field.labels):,} to {AMPLE // len(field.labels):,} for each {field.name}" for field in fields]
-        yield f"collect {ENOUGH} to {AMPLE:,} good examples, about {' and '.join(each)}; there are {cases:,}"
+        about = f", about {' and '.join(each)}" if each else ""
+        yield f"collect {ENOUGH} to {AMPLE:,} good examples{about}; there are {cases:,}"
     if rare:
         more = sum(FEW - len(found.lines) for found in rare)
         yield f"give every label at least {FEW} examples: {len(rare):,} have fewer, {more:,} more will do"

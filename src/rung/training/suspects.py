@@ -37,8 +37,10 @@ class Suspect:
     likelier_share: float
 
 
-def why_not(examples: Sequence[Example]) -> str | None:
+def why_not(examples: Sequence[Example], fields: Sequence[Field]) -> str | None:
     """Why wrong labels cannot be looked for in these examples, and what to do about it; None where they can."""
+    if all(field.fill != "label" for field in fields):
+        return "no field is filled by a label"
     if find_spec("cleanlab") is None:
         return "cleanlab is not installed: pip install 'rung[gold]' (it and what it needs do not fit the core install)"
     if len(examples) < LEAST:
@@ -59,8 +61,6 @@ def find_suspects(
     that is done. Beyond `AT_ONCE` examples, each is compared with its part of them.
     """
     label_fields = [field for field in fields if field.fill == "label"]
-    if not label_fields:
-        return []
     given = np.zeros((len(label_fields), len(examples)), np.intp)
     shares = [np.zeros((len(examples), len(field.labels)), np.float32) for field in label_fields]
     parts = -(-len(examples) // AT_ONCE)

@@ -55,7 +55,7 @@ def inspect_gold(workload: Workload, progress: Progress = silent, encoder: Encod
         surveyed = survey(gold, workload.fields, split(gold, shares_of(gold)), groups)
     with progress("looking for personal data", len(texts)) as advance:
         personal = _personal(examples, advance)
-    unsought = why_not(examples)
+    unsought = why_not(examples, workload.fields)
     if unsought:
         return Inspection(gold, surveyed, personal, (), unsought)
     with progress("embedding the gold", len(texts)) as advance:

@@ -67,6 +67,11 @@ def test_what_follows_the_256th_token_is_ignored(encoder):
     assert first @ second > 0.9999
 
 
+def test_a_text_of_more_tokens_than_32_windows_hold_says_that_it_was_not_read_whole(encoder):
+    (words,) = encoder.read(["." * 16_384])[1]
+    assert not words.whole and 5_000 < len(words.starts) < 8_000
+
+
 @pytest.mark.parametrize("text", ["\ud800 half a pair", "\x00", "\n" * 5000, "😡" * 300, "x" * 100_000])
 def test_strange_text_is_embedded(encoder, text):
     assert np.isfinite(encoder.embed([text])).all()
@@ -127,9 +132,10 @@ def test_where_there_is_no_word_there_are_no_states(encoder, text):
     assert (len(words.starts), words.states.shape) == (0, (0, STATES))
 
 
-@pytest.mark.parametrize("text", ["\ud800 half a pair", "x" * 100_000, "a " * 50_000])
+@pytest.mark.parametrize("text", ["\ud800 half a pair", "x" * 100_000, "some plain words " * 5_000])
 def test_strange_text_is_read_up_to_the_16384th_character(encoder, text):
     (words,) = encoder.read([text])[1]
+    assert words.whole == (len(text) <= 16_384)
     assert words.ends.max() <= 16_384 and np.isfinite(words.states).all()
     assert "".join(text[start:end] for start, end in zip(words.starts, words.ends, strict=True)) == "".join(text[:16_384].split())
 

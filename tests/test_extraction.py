@@ -68,7 +68,7 @@ def read(
 def test_of_several_values_the_likeliest_is_chosen_and_the_lead_is_told() -> None:
     text = "Net 100.00, tax 20.00, total 120.00"
     found = read(NUMBER, text, ("", "100.00", 0.4), ("", "20.00", 0.1), ("", "120.00", 0.9))
-    assert found.value == 120 and found.signals["found"] == 1
+    assert found.value == 120
     close = read(NUMBER, text, ("", "100.00", 0.8), ("", "120.00", 0.9))
     assert close.value == 120 and 0 < close.signals["lead"] < found.signals["lead"]
 
@@ -83,7 +83,13 @@ def test_below_the_bar_there_is_none() -> None:
     assert read(NUMBER, text, ("", "120.00", 0.25), least=0.2).value == 120
     assert read(NUMBER, text, ("", "120.00", 0.55), least=0.6).value is None
     unsure, sure = (read(NUMBER, text, ("", "120.00", share)).signals for share in (0.25, 0.02))
-    assert unsure["found"] == sure["found"] == 0 and unsure["sure"] < sure["sure"]
+    assert unsure["sure"] < sure["sure"]
+
+
+def test_none_is_not_sure_where_something_stands_that_could_not_be_read() -> None:
+    unread = read(DATE, "on 2O25-11-O3", ("", "2O25-11-O3", 0.99))
+    empty = read(DATE, "on nothing", ("", "nothing", 0.01))
+    assert unread.value is None and unread.signals["sure"] < 0 < empty.signals["sure"]
 
 
 def test_where_nothing_fits_the_type_there_is_none() -> None:

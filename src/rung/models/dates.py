@@ -75,6 +75,7 @@ class Dates:
         return [(span, day if day_first else month) for span, day, month in dates_in(text)]
 
 
+@lru_cache(maxsize=4)  # every field of a text asks
 def day_first(text: str) -> bool | None:
     """What the text's unambiguous numeric dates say about the others: day before month, month before day, or nothing."""
     votes = 0

@@ -29,6 +29,7 @@ WIDTH = 384
 STATES = 3 * WIDTH  # a word's states after 2, 4 and 6 layers, side by side
 LONGEST = 256  # tokens in one window; an embedding is the first window's
 LONGEST_TEXT = 16_384  # characters that are read; a megabyte would take the tokenizer a second
+_MOST_WINDOWS = 32  # about 6,000 tokens; a text of nothing but dots has as many tokens as characters
 _OVERLAP = 64  # tokens two windows share, so that every word stands well inside one of them
 LOWEST_AGREEMENT = 0.99
 
@@ -45,11 +46,13 @@ _onnxruntime = cast(Any, untyped_onnxruntime)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a text: their characters' `starts` and `ends` [n], and their `states` [n, STATES], float16 to spare memory."""
+    """The words of a text: their characters' `starts` and `ends` [n], and their `states` [n, STATES], float16 to spare memory.
+    `whole`: that the text has no more of them."""
 
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
     states: NDArray[np.float16]
+    whole: bool = True
 
 
 class EncoderError(RungError):
@@ -91,9 +94,11 @@ class Encoder:
 
     def read(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> tuple[Embeddings, list[Words]]:
         """The same embeddings, and each text's words, from the same pass: of long texts every window, of overlapping windows
-        the states of the one in which a word stands farther from the edge. Nothing beyond 16,384 characters is read."""
+        the states of the one in which a word stands farther from the edge. What lies beyond 16,384
+        characters or 32 windows is not read, and `whole` says so."""
         encodings = _tokenise(self._tokenizer, texts)
-        windows = [(at, window) for at, first in enumerate(encodings) for window in (first, *first.overflowing)]
+        every = [(first, *first.overflowing) for first in encodings]
+        windows = [(at, window) for at, found in enumerate(every) for window in found[:_MOST_WINDOWS]]
         outputs = [output.name for output in self._session.get_outputs()[:4]]  # the embedding, and the states of three layers
         states: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(windows)
         embeddings = np.empty((len(windows), WIDTH), np.float32)
@@ -108,7 +113,11 @@ class Encoder:
                 progress(done * len(texts) // len(windows))
         firsts = [index for index, (at, _) in enumerate(windows) if index == 0 or windows[index - 1][0] != at]
         bounds = [*firsts, len(windows)]
-        words = [_merge([windows[index][1] for index in range(start, end)], states[start:end]) for start, end in pairwise(bounds)]
+        whole = [len(text) <= LONGEST_TEXT and len(found) <= _MOST_WINDOWS for text, found in zip(texts, every, strict=True)]
+        words = [
+            _merge([windows[index][1] for index in range(start, end)], states[start:end], complete)
+            for (start, end), complete in zip(pairwise(bounds), whole, strict=True)
+        ]
         return self._checked(embeddings[firsts]), words
 
     def _checked(self, embeddings: Embeddings) -> Embeddings:
@@ -194,13 +203,13 @@ def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in _tokenise(tokenizer, texts)]
 
 
-def _merge(windows: Sequence[Any], states: Sequence[NDArray[np.float16]]) -> Words:
+def _merge(windows: Sequence[Any], states: Sequence[NDArray[np.float16]], whole: bool) -> Words:
     """The words of one text from its windows: where two hold a word, the one that shows more of what stands around it."""
     parts = [_words(window, rows) for window, rows in zip(windows, states, strict=True)]
     numbers, rooms, starts, ends = (np.concatenate([part[place] for part in parts]) for place in range(4))
     order = np.lexsort((-rooms, numbers))
     kept = order[np.diff(numbers[order], prepend=-1) != 0]
-    return Words(starts[kept], ends[kept], np.concatenate([part[4] for part in parts])[kept])
+    return Words(starts[kept], ends[kept], np.concatenate([part[4] for part in parts])[kept], whole)
 
 
 def _words(window: Any, rows: NDArray[np.float16]) -> tuple[NDArray[Any], ...]:

@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from rung.models.calibration import logit
 from rung.models.copying import Found
-from rung.models.encoder import LONGEST_TEXT, Words
+from rung.models.encoder import Words
 from rung.models.tagger import Array, Span, Tagged, Tagger
 from rung.models.values import Span as Place
 from rung.models.values import Values, day_first, open_values
@@ -66,13 +67,19 @@ class Extraction:
         )
 
     def fill(self, text: str, tagged: Tagged, habits: Habits) -> Found:
-        """The field's value in a text, and what speaks for it."""
-        text = text[:LONGEST_TEXT]  # no word behind it has states
+        """The field's value in a text, and what speaks for it. Of a text that was not read whole nothing is known for certain:
+        its signals are no numbers, and no calibration trusts those."""
+        text = text[: int(tagged.words.ends.max(initial=0))]
+        found = self._fill(text, tagged, habits)
+        return found if tagged.words.whole else Found(found.value, dict.fromkeys(found.signals, nan))
+
+    def _fill(self, text: str, tagged: Tagged, habits: Habits) -> Found:
         told = day_first(text)
         first = not habits.month_first if told is None else told
         if not self.many:
             least = habits.least.get(self.name, LEAST)
-            return self._single(_candidates(text, tagged, self.leaves[0], first, least), least)
+            highest = float(tagged.inside[self.name].max(initial=0.0))
+            return self._single(_candidates(text, tagged, self.leaves[0], first, least), least, highest)
         read = sorted(
             (pair for leaf in self.leaves for pair in _meant(text, tagged.spans, leaf, first)), key=lambda pair: pair[0].start
         )
@@ -85,13 +92,14 @@ class Extraction:
         unread = float(len(read) - len(known))
         return Found(value, {"sure": sure, "weakest": weakest, "none_missed": -missed, "read": -unread, "whole": -float(gaps)})
 
-    def _single(self, candidates: Mapping[str, tuple[float, Any]], least: float) -> Found:
-        """The likeliest value, or none if it is likelier that there is none."""
+    def _single(self, candidates: Mapping[str, tuple[float, Any]], least: float, highest: float) -> Found:
+        """The likeliest value, or none if it is likelier that there is none: which is doubtful where a word, as `highest` says,
+        belongs to one all the same and could not be read."""
         ranked = sorted(candidates.values(), key=lambda pair: -pair[0])
         likely = [logit(probability) for probability, _ in ranked[:2]] + [logit(0.0)] * 2
         if not ranked or ranked[0][0] < least:
-            return Found(None, {"found": 0.0, "sure": -likely[0], "lead": 0.0})
-        return Found(ranked[0][1], {"found": 1.0, "sure": likely[0], "lead": likely[0] - likely[1]})
+            return Found(None, {"sure": -logit(highest), "lead": 0.0})
+        return Found(ranked[0][1], {"sure": likely[0], "lead": likely[0] - likely[1]})
 
     def _objects(self, text: str, known: Sequence[tuple[Span, Any]]) -> list[dict[str, Any]]:
         """The spans in reading order, dealt to objects: a new one begins where its property is taken already, and on a new

@@ -14,7 +14,7 @@ import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -234,7 +234,7 @@ class Specialist:
         for name, label, signals in labelled:
             fields[name], confidence[name] = label, self._labels[name].calibration(signals)
         for name, found in (tagged | {name: copy(text) for name, copy in self._copiers.items()}).items():
-            fields[name], confidence[name] = found.value, self._copies[name].calibration(found.signals)
+            fields[name], confidence[name] = found.value, trust(self._copies[name].calibration, found)
         return Answer(
             fields={name: fields[name] for name in self._order}, field_confidence=confidence, signals=record_signals(confidence)
         )
@@ -259,6 +259,11 @@ class Specialist:
             "tagger": {"kinds": extractor.tagger.kinds, **asdict(extractor.habits)} if extractor is not None else None,
         }
         (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def trust(calibration: Calibration, found: Found) -> float:
+    """The probability of what was copied; 0.0 where a signal is no number, also if the calibration makes no use of it."""
+    return calibration(found.signals) if all(map(isfinite, found.signals.values())) else 0.0
 
 
 @contextmanager

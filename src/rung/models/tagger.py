@@ -182,7 +182,7 @@ def _context(states: Array, words: Words, line: NDArray[np.int64], column: NDArr
         context[begin + 1 : stop, 1] = states[begin]
         if above.stop:
             over = (column[above] < end[here, None] + _NEAR) & (end[above] > column[here, None] - _NEAR)
-            weights = np.where(over.any(axis=1, keepdims=True), over, 1).astype(np.float32)
+            weights = np.where(over.any(axis=1, keepdims=True), over, True).astype(np.float32)
             context[here, 2] = weights @ states[above] / weights.sum(axis=1, keepdims=True)
             context[here, 3] = states[above.start]
         above = here

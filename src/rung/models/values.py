@@ -88,8 +88,8 @@ def _folded(text: str) -> str:
 def _between(parts: Sequence[str], gap: str) -> str:
     """A pattern for parts with gaps between them, as a word of its own: `EUR` is in `12EUR` and not in `EURO`, 8 not in 8,50."""
     first, last = parts[0][0], parts[-1][-1]
-    before = r"(?<![^\W\d_])" if first.isalpha() else r"(?<!\w)(?<!\d[.,:/])" if first.isalnum() else ""
-    after = r"(?![^\W\d_])" if last.isalpha() else r"(?!\w|[.,:/]\d)" if last.isalnum() else ""
+    before = r"(?<![^\W\d_])" if first.isalpha() else r"(?<![^\W_])(?<!\d[.,:/])" if first.isalnum() else ""
+    after = r"(?![^\W\d_])" if last.isalpha() else r"(?![^\W_]|[.,:/]\d)" if last.isalnum() else ""
     return before + gap.join(map(re.escape, parts)) + after
 
 

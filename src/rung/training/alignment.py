@@ -35,7 +35,9 @@ class Alignment:
 
 
 def align(text: str, expected: Fields, extractions: Sequence[Extraction], spans: Mapping[str, Sequence[Place]]) -> Alignment:
-    """Find the expected values. `spans` are the places that gold itself gives, by field: they need no search."""
+    """Find the expected values. `spans` are the places that gold itself gives, by field: they need no search, and no other value
+    stands there."""
+    certain = [place for extraction in extractions if not extraction.objects for place in spans.get(extraction.name, ())]
     mentions: list[Mention] = []
     lost: list[tuple[str, Any]] = []
     number = 0
@@ -46,6 +48,7 @@ def align(text: str, expected: Fields, extractions: Sequence[Extraction], spans:
             number += len(given)
             continue
         for leaf, value, places in _sought(text, expected[extraction.name], extraction):
+            places = [(start, end) for start, end in places if not any(start < last and first < end for first, last in certain)]
             mentions += (Mention(leaf.kind, start, end, number) for start, end in places)
             lost += [] if places else [(leaf.kind, value)]
             number += 1

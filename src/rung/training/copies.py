@@ -51,7 +51,7 @@ def train_copies(
 ) -> Copies:
     """Align, settle what is ambiguous with a draft, train, and rehearse in `FOLDS` folds. Deterministic."""
     kinds = kinds_of(extractions)
-    aligned = [align(page.text, page.expected, extractions, page.spans) for page in pages]
+    aligned = [align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans) for page in pages]
     sheets = _settle(pages, aligned, extractions, progress)
     month_first = _month_first(pages, aligned, extractions)
     folds = np.random.default_rng(0).permutation(len(pages)) % FOLDS

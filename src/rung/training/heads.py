@@ -32,6 +32,7 @@ from rung.models.specialist import (
     name_signals,
     read_labels,
     record_signals,
+    trust,
 )
 from rung.training.copies import Copies
 from rung.training.fitting import fit_calibration
@@ -245,9 +246,9 @@ def _copy_head(
     field: Field, found: Sequence[Found], expected: Sequence[Fields], rehearsed: Sequence[dict[str, tuple[Any, float]]]
 ) -> CopyHead:
     right = np.array([same(one.value, truth[field.name]) for one, truth in zip(found, expected, strict=True)])
-    calibration: Calibration = fit_calibration([one.signals for one in found], right, rising=False)
+    calibration: Calibration = fit_calibration([one.signals for one in found], right, rising=learnt(field))
     for row, copied in zip(rehearsed, found, strict=True):
-        row[field.name] = (copied.value, calibration(copied.signals))
+        row[field.name] = (copied.value, trust(calibration, copied))
     return CopyHead(field.name, calibration)
 
 

@@ -1,7 +1,8 @@
 """Turns a workload into a frozen release, or into the reason why there is none. Each stage is a plain function.
 
 What costs time or money is kept by content under `.rung/cache`: the embeddings of gold and the answers of endpoints. An
-interrupted run therefore goes on where it was.
+interrupted run therefore goes on where it was. The states that learnt copy fields need are too large to keep: those are read
+again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from math import inf
+from textwrap import shorten
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -246,7 +248,7 @@ def _lost_note(examples: Sequence[Example], trained: Trained) -> list[str]:
     """Values of copy fields that could not be learnt from, because they stand nowhere in their texts."""
     if not trained.lost:
         return []
-    shown = [f"line {examples[at].line} ({kind} {value!r})" for at, kind, value in trained.lost]
+    shown = [f"line {examples[at].line} ({kind} {shorten(repr(value), 60)})" for at, kind, value in trained.lost]
     more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
     return [f"Note: {len(shown):,} copied values stand nowhere in their texts: {', '.join(shown[:SHOWN])}{more}."]
 

@@ -217,6 +217,8 @@ def _learnt_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistak
         yield from _scalar_mistakes(steps, schema)
         return
     item = as_mapping(schema.get("items"))
+    if "null" in _kinds(schema) | _kinds(item):
+        yield steps, "is a list, and neither a list nor what is in it can be null: a text without any has an empty list"
     if "object" not in _kinds(item):
         yield from _scalar_mistakes((*steps, "items"), item)
         return
@@ -239,13 +241,20 @@ def _scalar_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistak
         except ValueError as error:
             yield (*steps, "pattern"), f"is not a pattern RE2 accepts: {error}"
     values = labels_of(schema)
-    meanings = {str(value).casefold(): value for value in values}
+    meanings: dict[str, Any] = {}
+    for value in values:
+        if meanings.setdefault(_written(str(value)), value) is not value:
+            yield (*steps, "enum"), f"has two values that are written alike: {meanings[_written(str(value))]!r} and {value!r}"
     for value, words in as_mapping(schema.get("synonyms")).items():
-        if value not in values:
+        if value not in map(str, values):
             yield (*steps, "synonyms", value), f"is not one of the enum's values ({', '.join(map(str, values))})"
         for word in words:
-            if meanings.setdefault(word.casefold(), value) != value:
-                yield (*steps, "synonyms", value), f"{word!r} stands for {meanings[word.casefold()]} already"
+            if str(meanings.setdefault(_written(word), value)) != value:
+                yield (*steps, "synonyms", value), f"{word!r} stands for {meanings[_written(word)]} already"
+
+
+def _written(word: str) -> str:
+    return " ".join(word.split()).lower()
 
 
 def _template_mistakes(steps: Steps, template: object, draft: Draft, folder: Path) -> Iterator[Mistake]:

@@ -94,8 +94,8 @@ class Encoder:
 
     def read(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> tuple[Embeddings, list[Words]]:
         """The same embeddings, and each text's words, from the same pass: of long texts every window, of overlapping windows
-        the states of the one in which a word stands farther from the edge. What lies beyond 16,384
-        characters or 32 windows is not read, and `whole` says so."""
+        the states of the one in which a word stands farther from the edge. What lies beyond
+        16,384 characters or 32 windows is not read, and `whole` says so."""
         encodings = _tokenise(self._tokenizer, texts)
         every = [(first, *first.overflowing) for first in encodings]
         windows = [(at, window) for at, found in enumerate(every) for window in found[:_MOST_WINDOWS]]

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rung.core import Fields
+from rung.models.dates import Span as Place
 from rung.models.extraction import Extraction, Leaf
-
-Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,8 @@ def _sought(text: str, value: Any, extraction: Extraction) -> list[tuple[Leaf, A
 
 
 def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) -> list[tuple[Leaf, Any, list[Place]]]:
-    """A list's objects in reading order: the value of each that is found in the fewest places, its anchor, follows the one of
-    the object before; the others stand on its line, or between it and its neighbours' anchors."""
+    """A list's objects in reading order: the anchor of each, its value that is longest as printed, follows the one of the object
+    before; the others stand on its line, or between it and its neighbours' anchors."""
     anchors = [_anchor(text, row, leaves) for row in rows]
     begins: list[Place | None] = []
     after = 0

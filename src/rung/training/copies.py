@@ -29,7 +29,7 @@ NOT = np.log(100)  # and as none if it is a hundred times less
 @dataclass(frozen=True, slots=True)
 class Copies:
     """The extractor; what was found in each training case by one that had not seen it; and the values that stand nowhere in
-    their texts, as (case, kind, value)."""
+    their texts, or not beside the rest of their object, as (case, kind, value)."""
 
     extractor: Extractor
     rehearsal: list[dict[str, Found]]

@@ -245,12 +245,12 @@ def _notes(gold: Gold, parts: Split) -> list[str]:
 
 
 def _lost_note(examples: Sequence[Example], trained: Trained) -> list[str]:
-    """Values of copy fields that could not be learnt from, because they stand nowhere in their texts."""
+    """Values of copy fields that could not be learnt from, because they were not found."""
     if not trained.lost:
         return []
     shown = [f"line {examples[at].line} ({kind} {shorten(repr(value), 60)})" for at, kind, value in trained.lost]
-    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-    return [f"Note: {len(shown):,} copied values stand nowhere in their texts: {', '.join(shown[:SHOWN])}{more}."]
+    named = ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
+    return [f"Note: {len(shown):,} copied values were not found in their texts, or not beside the rest of their item: {named}."]
 
 
 def _gold_document(gold: Gold, parts: Split, distinct: int) -> dict[str, object]:

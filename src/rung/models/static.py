@@ -249,7 +249,7 @@ class Static:
         fields: Sequence[Field],
     ) -> None:
         """`encoder` is the name of the one whose token vectors these are; `fields` are the workload's, in the answer's order.
-        `labelling` fills label fields, where there are any."""
+        `labelling` fills label fields, where there are any. Raises ValueError for a network of another vocabulary."""
         self.encoder = encoder
         self._network, labels = labelling or (None, ())
         self._labels = list(labels)
@@ -258,6 +258,8 @@ class Static:
         self._order = [field.name for field in fields if field.name in filled]
         self._copiers = {field.name: open_copier(field) for field in fields if field.fill == "copy"}
         self._reader = Reader()
+        if self._network is not None and len(self._network.first) != len(self._reader.vocabulary):
+            raise ValueError("the vocabulary is not the tokenizer's")
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="static")
         self._batcher: Batcher[str, Answer] | None = None
 
@@ -327,11 +329,10 @@ def load_static(folder: Path, fields: Sequence[Field]) -> Static:
         ]
         copies = [CopyHead(raw["field"], read_calibration(raw["calibration"])) for raw in heads["copies"]]
         network = _read_network(tensors) if labels else None
-        static = Static(str(heads["encoder"]), (network, labels) if network else None, copies, fields)
         _fit_together(network, labels, copies, fields)
+        return Static(str(heads["encoder"]), (network, labels) if network else None, copies, fields)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
         raise ArtefactError(f"{folder}: the static model cannot be read ({error}). Train again with `rung train`.") from error
-    return static
 
 
 def _read_network(tensors: Mapping[str, NDArray[Any]]) -> Network:
@@ -358,8 +359,6 @@ def _fit_together(
         used = int(network.rows.max())
         if shapes != [(tokens,), (hidden,), (hidden, columns), (columns,), (used + 1, columns)]:
             raise ValueError("the weights do not fit each other")
-        if tokens != len(Reader().vocabulary):
-            raise ValueError("the vocabulary is not the tokenizer's")
     trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
     wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]
     if trained != wanted or any(len(head.prior) != len(head.labels) for head in labels):

@@ -168,12 +168,14 @@ def _learn(tokens: Tokens, targets: Array, columns: Spans, vectors: Array, used:
     counts = np.bincount(tokens.ids, minlength=len(vectors))
     weights = (FREQUENT / (FREQUENT + counts / counts.sum())).astype(np.float32)
     weights[[tokens.ids[0], tokens.ids[-1]]] = 0  # the marks
-    sums = add_up(vectors * weights[:, None], tokens.ids[:, None], tokens) * measure_lengths(weights, tokens)[:, None]
+    weighted = vectors * weights[:, None]
+    sums = np.concatenate([add_up(weighted, part.ids[:, None], part) for part in tokens.slices()])
+    sums *= measure_lengths(weights, tokens)[:, None]
     scale = np.float32(1 / max(float(sums.std()), 1e-6))
     inner, bias, outer, outer_bias = _learn_meaning(sums * scale, targets, columns)
     rows, grams = _learn_wording(tokens, targets, columns)
     first = np.zeros((len(vectors), HIDDEN), np.float32)
-    first[used] = ((vectors[used] * weights[used, None]) @ (inner * scale)).astype(np.float16)
+    first[used] = (weighted[used] @ (inner * scale)).astype(np.float16)
     return Network(first, weights, bias, outer.astype(np.float64), outer_bias, rows, grams.astype(np.float16).astype(np.float32))
 
 
@@ -213,8 +215,8 @@ def _learn_wording(tokens: Tokens, targets: Array, columns: Spans) -> tuple[NDAr
     buckets = tokens.buckets().ravel()
     owner = np.repeat(np.arange(len(targets)), tokens.lengths * SIZES)
     real = buckets >= 0
-    pairs = np.unique(np.stack([buckets[real], owner[real]]), axis=1)
-    used, texts = np.unique(pairs[0], return_counts=True)
+    pairs = np.unique(buckets[real] * len(targets) + owner[real])
+    used, texts = np.unique(pairs // len(targets), return_counts=True)
     rows = number_rows(used[texts >= LEAST])
     grams = np.zeros((int(rows.max()) + 1, targets.shape[1]), np.float32)
     squares = np.full(len(grams), 1e-8, np.float32)

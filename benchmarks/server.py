@@ -51,7 +51,7 @@ async def gateway(kind: str, port: int, folder: Path, ledger_url: str) -> None:
 
     workload = load(folder, gold=False)
     model = FakeModel(lambda case, objections: model.asked.clear() or Answer({"label": "one"}))  # what it keeps would add up
-    tiers = [("specialist", model, 20.0, False)] if kind == "instant" else open_tiers(workload, None)
+    tiers = [("specialist", model, 20.0, False)] if kind == "instant" else open_tiers(workload, {})
     cascade = Cascade(
         tuple(Tier(name, each, lambda signals: 1.0, timeout, repairs) for name, each, timeout, repairs in tiers),
         0.5,

@@ -29,7 +29,7 @@ def main() -> None:
     if made is None:
         return
     workload, release, texts = made
-    tokenizer = open_encoder()._tokenizer
+    tokenizer = open_encoder().tokenizer
     chosen = [text for text in texts if 13 <= len(tokenizer.encode(text).ids) <= 17]
     (PEERS / "texts.json").write_text(json.dumps(chosen))
     print(f"{len(chosen):,} Banking77 test texts of 13 to 17 tokens, {release.evidence['gold']['train']:,} anchors", flush=True)
@@ -126,7 +126,7 @@ def work(precision: str, folder: Path) -> None:
         own = open_encoder()
         encoder = Timed(own.name, own.embed)
     else:
-        encoder = _torch_encoder(json.loads((folder / "specialist.json").read_text())["encoder"])
+        encoder = _torch_encoder(json.loads((folder / "tiers" / "specialist" / "specialist.json").read_text())["encoder"])
     _, cascade = open_release(load_release(folder), encoder)  # type: ignore[arg-type]
     texts = json.loads((Path(__file__).resolve().parent.parent / ".rung-bench" / "texts.json").read_text())
 

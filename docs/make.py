@@ -36,6 +36,7 @@ FILES = {
     "docs/workload.md": "Every key of the workload file and of `endpoints.yaml`.",
     "docs/cli.md": "Every verb.",
     "docs/http.md": "Every route, with requests and responses.",
+    "docs/recipes.md": "How a specialist is trained, by which recipe, and how small it may be.",
     "docs/promise.md": "How the promise is kept, and what it does not say.",
     "docs/make.py": "Turns code into the parts of the documentation that must agree with it.",
     "examples/support/": "A complete workload: customer messages of an invented shop.",
@@ -90,7 +91,7 @@ def _keys(node: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Iterat
     others = node.get("additionalProperties")
     if isinstance(others, dict):
         yield from _keys(others, root, f"{path}.NAME" if path else "NAME")
-    for step in ("items", "then"):
+    for step in ("items", "then", "else"):
         if step in node:
             yield from _keys(node[step], root, f"{path}[]" if step == "items" else path)
 

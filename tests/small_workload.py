@@ -112,6 +112,7 @@ class CountingEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self.name = encoder.name
+        self.folder = encoder.folder
         self.asked = 0
         self._encoder = encoder
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from rung.models import building
 from rung.models import encoder as encoder_module
 from rung.models.encoder import STATES, WIDTH, EncoderError, open_encoder
 
@@ -180,7 +181,7 @@ def test_a_damaged_model_is_built_again_also_by_two_processes_at_once(encoder, c
 
 
 def test_too_little_agreement_means_float32_and_says_so(encoder, cache, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(encoder_module, "LOWEST_AGREEMENT", 0.9999)
+    monkeypatch.setattr(building, "LOWEST_AGREEMENT", 0.9999)
     verdict = tmp_path / next(cache.rglob("encoder.json")).relative_to(cache)
     verdict.parent.mkdir()
     verdict.write_text("{")  # a damaged verdict is as good as none

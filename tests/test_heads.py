@@ -20,7 +20,7 @@ from rung.models.extraction import Extraction
 from rung.models.ngrams import BUCKETS, ngrams
 from rung.models.specialist import ArtefactError, Specialist, load_specialist
 from rung.training.copies import Page, train_copies
-from rung.training.heads import FOLDS, USUAL, Trained, gram, solve, train_heads
+from rung.training.heads import FOLDS, USUAL, Reading, Trained, gram, solve, train_heads
 from rung.workload import Field
 from small_workload import INTENTS, CountingEncoder, messages, with_mixed
 
@@ -40,16 +40,16 @@ OUTSIDE = [
 
 
 @pytest.fixture(scope="module")
-def gold(minilm: Encoder) -> tuple[list[str], list[Fields], np.ndarray]:
-    """Texts, answers and embeddings."""
+def gold(minilm: Encoder) -> tuple[Reading, list[Fields]]:
+    """Texts as they are read, and answers."""
     lines = with_mixed(180, 60)
     texts = [line["input"] for line in lines]
-    return texts, [line["expected"] for line in lines], minilm.embed(texts)
+    return Reading(minilm, texts, minilm.embed(texts)), [line["expected"] for line in lines]
 
 
 @pytest.fixture(scope="module")
 def trained(gold: Any, minilm: Encoder) -> Trained:
-    return train_heads(*gold, minilm, [INTENT, ORDER, REPLY])
+    return train_heads(*gold, [INTENT, ORDER, REPLY])
 
 
 def joint(answers: Sequence[Answer]) -> list[float]:
@@ -66,22 +66,23 @@ def test_gram_is_the_product_of_the_sparse_rows() -> None:
 
 
 def test_what_is_rehearsed_is_what_a_machine_trained_without_the_fold_would_say(gold: Any) -> None:
-    texts, expected, embeddings = gold
+    reading, expected = gold
+    texts, embeddings = reading.texts, reading.embeddings
     targets = np.array([[float(label == row["intent"]) for label in INTENT.labels] for row in expected], np.float32)
-    folds = np.arange(len(texts)) % FOLDS
+    drawn = np.arange(len(texts)) % FOLDS
+    folds = [(np.flatnonzero(drawn == fold), np.flatnonzero(drawn != fold)) for fold in range(FOLDS)]
     linear, cosines = gram([ngrams(text) for text in texts]), embeddings @ embeddings.T
     dual, smooth, sparse = solve(USUAL, linear, cosines, targets, folds)
     kernel = USUAL.compare(cosines).astype(np.float64) + linear
     assert np.allclose(dual, np.linalg.solve(kernel + USUAL.ridge * np.eye(len(kernel)), targets), atol=1e-4)
-    for fold in range(FOLDS):
-        out, rest = folds == fold, folds != fold
-        without = np.linalg.solve(kernel[np.ix_(rest, rest)] + USUAL.ridge * np.eye(rest.sum()), targets[rest])
+    for out, rest in folds:
+        without = np.linalg.solve(kernel[np.ix_(rest, rest)] + USUAL.ridge * np.eye(len(rest)), targets[rest])
         assert np.allclose(smooth[out], USUAL.compare(cosines[np.ix_(out, rest)]) @ without, atol=1e-4)
         assert np.allclose(sparse[out], linear[np.ix_(out, rest)] @ without, atol=1e-4)
 
 
 def test_training_twice_gives_the_same_bits(gold: Any, minilm: Encoder, trained: Trained, tmp_path: Path) -> None:
-    again = train_heads(*gold, minilm, [INTENT, ORDER, REPLY])
+    again = train_heads(*gold, [INTENT, ORDER, REPLY])
     assert again.rehearsal == trained.rehearsal
     for name, which in (("one", trained), ("two", again)):
         (tmp_path / name).mkdir()
@@ -102,8 +103,8 @@ def test_the_specialist_answers_new_texts_with_every_field_a_model_fills(trained
 
 
 def test_rehearsed_answers_have_the_shape_of_served_ones(trained: Trained, gold: Any) -> None:
-    served = trained.specialist.answer_all(gold[0][:20])
-    for one, other in zip(trained.rehearsal[:20], served, strict=True):
+    served = trained.specialist.answer_all(gold[0].texts[:20])
+    for one, other in zip(list(trained.rehearsal.values())[:20], served, strict=True):
         assert list(one.fields) == list(other.fields)
         assert set(one.field_confidence) == set(other.field_confidence)
         assert set(one.signals) == set(other.signals)
@@ -117,8 +118,8 @@ def test_text_out_of_scope_is_trusted_less(trained: Trained) -> None:
 
 
 def test_confidence_is_calibrated_on_what_was_rehearsed(trained: Trained, gold: Any) -> None:
-    right = [answer.fields["intent"] == row["intent"] for answer, row in zip(trained.rehearsal, gold[1], strict=True)]
-    said = [answer.field_confidence["intent"] for answer in trained.rehearsal]
+    right = [answer.fields["intent"] == row["intent"] for answer, row in zip(trained.rehearsal.values(), gold[1], strict=True)]
+    said = [answer.field_confidence["intent"] for answer in trained.rehearsal.values()]
     assert 0.6 < np.mean(right) < 1
     assert np.mean(said) == pytest.approx(np.mean(right), abs=0.03)
 
@@ -137,7 +138,7 @@ def test_three_label_fields_of_all_kinds_are_learnt_at_once(minilm: Encoder) -> 
         for line in lines
     ]
     texts = [line["input"] for line in lines]
-    specialist = train_heads(texts, expected, minilm.embed(texts), minilm, fields).specialist
+    specialist = train_heads(Reading(minilm, texts, minilm.embed(texts)), expected, fields).specialist
     for answer, line in zip(specialist.answer_all(texts[:12]), expected[:12], strict=True):
         assert list(answer.fields) == ["urgent", "intent", "grade", "order"]
         assert answer.fields == line
@@ -149,7 +150,7 @@ def test_a_rare_label_and_one_without_examples_do_no_harm(minilm: Encoder) -> No
     rare = [{"input": "hedgehogs eat worms", "expected": {"intent": "rare"}}]
     texts = [line["input"] for line in [*lines, *rare]]
     field = Field("intent", "label", {}, ("login", "rare", "refund", "never"))
-    found = train_heads(texts, [line["expected"] for line in [*lines, *rare]], minilm.embed(texts), minilm, [field])
+    found = train_heads(Reading(minilm, texts, minilm.embed(texts)), [line["expected"] for line in [*lines, *rare]], [field])
     answers = found.specialist.answer_all(["what do hedgehogs eat", *texts[:20]])
     assert answers[0].fields == {"intent": "rare"}
     assert [answer.fields["intent"] for answer in answers[1:]] == [line["expected"]["intent"] for line in lines[:20]]
@@ -160,7 +161,7 @@ def test_a_rare_label_and_one_without_examples_do_no_harm(minilm: Encoder) -> No
 def test_a_handful_of_cases_is_enough_to_train(cases: int, minilm: Encoder) -> None:
     lines = messages(cases)
     texts = [line["input"] for line in lines]
-    found = train_heads(texts, [line["expected"] for line in lines], minilm.embed(texts), minilm, [INTENT, ORDER])
+    found = train_heads(Reading(minilm, texts, minilm.embed(texts)), [line["expected"] for line in lines], [INTENT, ORDER])
     (answer,) = found.specialist.answer_all(texts[:1])
     assert answer.fields["intent"] in INTENTS and 0 < min(answer.field_confidence.values()) < 1
 
@@ -285,7 +286,7 @@ def learnt(minilm: Encoder) -> Trained:
     pages = [Page(*page, {}) for page in zip(texts, words, expected, strict=True)]
     with threadpool_limits(1):
         copies = train_copies(pages, [Extraction(field) for field in (SIZE, DAY)])
-    return train_heads(texts, expected, embeddings, minilm, LEARNT, copies)
+    return train_heads(Reading(minilm, texts, embeddings), expected, LEARNT, copies)
 
 
 def test_a_saved_specialist_with_learnt_fields_answers_with_the_same_bits(

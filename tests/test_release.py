@@ -37,7 +37,7 @@ from small_workload import messages, write_gold, write_workload
 
 CASE = Case("I want to be refunded for the lamp, the price was lower last week. Order ab-1234")
 ANSWER = {"intent": "refund", "order": "AB1234", "reply": "About your refund, order AB1234."}
-PARTS = Parts(None, {"specialist": Calibration({}, 0.0)}, 0.5)  # enough to be frozen, where nothing needs to answer
+PARTS = Parts({}, {"specialist": Calibration({}, 0.0)}, 0.5)  # enough to be frozen, where nothing needs to answer
 
 Small = tuple[Workload, Release]
 
@@ -72,10 +72,11 @@ def test_a_release_holds_what_it_was_made_from_and_its_evidence(small: Small, mi
     assert frozen == {
         "workload/workload.yaml",
         *(f"workload/replies/{intent}.md" for intent in ("refund", "login", "weather")),
-        "specialist.safetensors",
-        "specialist.json",
+        "tiers/specialist/specialist.safetensors",
+        "tiers/specialist/specialist.json",
         "cascade.json",
         "evidence.json",
+        "learnt.json",
         "report.txt",
         "manifest.json",
     }
@@ -99,12 +100,16 @@ def test_it_works_from_its_own_files_when_those_beside_it_change_or_go(copied: S
     assert decided(open_release(load_release(release.folder), minilm)[1]).answer == ANSWER
 
 
+def flip(file: Path) -> None:
+    """Another first bit."""
+    data = file.read_bytes()
+    file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda folder: (folder / "specialist.safetensors").write_bytes(
-            bytes([(data := (folder / "specialist.safetensors").read_bytes())[0] ^ 1]) + data[1:]
-        ),
+        lambda folder: flip(folder / "tiers" / "specialist" / "specialist.safetensors"),
         lambda folder: (folder / "workload" / "replies" / "login.md").unlink(),
         lambda folder: (folder / "workload" / "extra.py").write_text("x = 1"),
         lambda folder: (folder / "cascade.json").write_text((folder / "cascade.json").read_text() + " "),
@@ -262,6 +267,6 @@ def test_tiers_are_opened_in_the_workloads_order(tmp_path: Path) -> None:
     tiers = ["specialist", {"endpoint": "slm", "model": "phi", "timeout": "2s"}]
     workload = write_workload(tmp_path, 6, {"slm": local}, tiers=tiers)
     specialist = FakeModel(lambda case, objections: None)
-    opened = open_tiers(workload, specialist)
+    opened = open_tiers(workload, {"specialist": specialist})
     assert [(name, timeout, repairs) for name, _, timeout, repairs in opened] == [("specialist", 20, False), ("slm/phi", 2, True)]
     assert opened[0][1] is specialist

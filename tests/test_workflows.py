@@ -242,7 +242,7 @@ def test_an_interrupted_training_keeps_what_the_endpoint_has_answered(tmp_path: 
         gold = release.evidence["gold"]
         assert len(server.bodies) == gold["train"] + gold["calibration"] + gold["test"] + 1  # the torn one again
     assert encoder.asked == 0  # no specialist, no embeddings
-    assert not (release.folder / "specialist.json").exists()
+    assert not (release.folder / "tiers").exists()
     assert release.evidence["answered"] == release.evidence["cases"]
 
 

@@ -314,7 +314,7 @@ def test_a_boundary_that_lets_go_admits_an_outside_endpoint(tmp_path: Path) -> N
 def test_the_specialist_stands_first_and_no_tier_twice(report: Report) -> None:
     slm = {"endpoint": "slm", "model": "phi"}
     assert report({"slm": LOCAL}, tiers=[slm, "specialist"]) == {
-        "tiers.1": "the specialist is the smallest tier and stands first"
+        "tiers.1": "a specialist is smaller than any endpoint and stands before it"
     }
     assert report({"slm": LOCAL}, tiers=["specialist", slm, slm]) == {"tiers.2": "slm/phi stands there twice"}
 

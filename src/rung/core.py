@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 Fields = Mapping[str, Any]
@@ -165,4 +166,12 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Release connections, threads and memory."""
+        ...
+
+
+class Specialist(Model, Protocol):
+    """A model that Rung trains itself, and keeps in a folder."""
+
+    def save(self, folder: Path, /) -> None:
+        """Write everything it needs into `folder`, as safetensors, ONNX and JSON."""
         ...

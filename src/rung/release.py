@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,16 +18,19 @@ from rung.cascade import Cascade, Tier, decide
 from rung.cascade.checks import open_checks, sources
 from rung.cascade.redaction import Redacting
 from rung.cascade.templates import open_templates, template_files
-from rung.core import Case, Decision, Model, RungError
+from rung.core import Case, Decision, Model, RungError, Specialist
 from rung.ledger import Ledger, Record, open_ledger
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.endpoint import EndpointModel
-from rung.models.specialist import Specialist, load_specialist, read_calibration
-from rung.workload import EndpointTier, Workload, find_key, load
+from rung.models.specialist import load_specialist, read_calibration
+from rung.models.static import load_static
+from rung.workload import EndpointTier, Field, SpecialistTier, Workload, find_key, load
 
 LONGEST = 100_000  # characters of a case, on every interface and in gold
-FORMAT = 3  # raise it when a release of an earlier Rung must be trained again
+TIERS = "tiers"  # where in a release each specialist has its folder
+LEARNT = "learnt.json"
+FORMAT = 4  # raise it when a release of an earlier Rung must be trained again
 OWN_KEYWORDS = frozenset({"fill", "find", "synonyms", "template"})  # what a field's schema says to Rung and to nobody else
 
 
@@ -56,11 +59,13 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a release is frozen from: the specialist if there is one, each tier's calibration, the acceptance level."""
+    """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; and the digests of
+    the texts its specialists have learnt from, so that nothing that goes on from them is judged by those."""
 
-    specialist: Specialist | None
+    specialists: Mapping[str, Specialist]
     calibrations: Mapping[str, Calibration]
     level: float
+    learnt: Collection[str] = ()
 
 
 def source_files(workload: Workload) -> dict[str, bytes]:
@@ -74,9 +79,9 @@ def source_files(workload: Workload) -> dict[str, bytes]:
     return files
 
 
-def inputs_of(workload: Workload, encoder: Encoder) -> str:
-    """The hash of everything a release is made from: files, gold, encoder, format."""
-    digest = sha256(f"{FORMAT} {encoder.name}".encode())
+def inputs_of(workload: Workload, encoder: Encoder, parent: Release | None = None) -> str:
+    """The hash of everything a release is made from: files, gold, encoder, format, and the release it goes on from."""
+    digest = sha256(f"{FORMAT} {encoder.name} {parent.id if parent else ''}".rstrip().encode())
     for name, content in sorted({**source_files(workload), "": workload.gold.read_bytes()}.items()):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
@@ -92,7 +97,7 @@ def asked_schema(workload: Workload) -> dict[str, Any]:
     return {**workload.schema, "properties": properties, "required": list(properties)}
 
 
-def open_tiers(workload: Workload, specialist: Model | None) -> list[tuple[str, Model, float, bool]]:
+def open_tiers(workload: Workload, specialists: Mapping[str, Model]) -> list[tuple[str, Model, float, bool]]:
     """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order."""
     asked = asked_schema(workload)
     tiers: list[tuple[str, Model, float, bool]] = []
@@ -103,8 +108,8 @@ def open_tiers(workload: Workload, specialist: Model | None) -> list[tuple[str, 
             if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
                 model = Redacting(model, workload.boundary.redact)
             tiers.append((tier.name, model, tier.timeout, True))
-        elif specialist is not None:
-            tiers.append((tier.name, specialist, 20.0, False))
+        else:
+            tiers.append((tier.name, specialists[tier.name], 20.0, False))
     return tiers
 
 
@@ -113,7 +118,7 @@ def build_cascade(workload: Workload, parts: Parts, release: str) -> Cascade:
     return Cascade(
         tiers=tuple(
             Tier(name, model, parts.calibrations[name], timeout, repairs)
-            for name, model, timeout, repairs in open_tiers(workload, parts.specialist)
+            for name, model, timeout, repairs in open_tiers(workload, parts.specialists)
         ),
         level=parts.level,
         release=release,
@@ -132,11 +137,12 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
             target = draft / "workload" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        if parts.specialist is not None:
-            parts.specialist.save(draft)
+        for name, specialist in parts.specialists.items():
+            specialist.save(draft / TIERS / name)
         cascade = {"level": parts.level, "calibrations": {name: asdict(c) for name, c in parts.calibrations.items()}}
         _write(draft / "cascade.json", cascade)
         _write(draft / "evidence.json", evidence)
+        _write(draft / LEARNT, sorted(parts.learnt))
         (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
         manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
         _write(draft / "manifest.json", manifest)
@@ -165,6 +171,22 @@ def load_release(folder: Path) -> Release:
         return Release(folder.name, folder, manifest["inputs"], evidence, report)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"{folder}: is not a release ({error}). Run `rung train`.") from error
+
+
+def named_release(workload: Workload, name: str, ledger: Ledger) -> Release:
+    """The release whose id begins with `name`; "current" is the one that answers. Raises `ReleaseError` if there is not one."""
+    if name == "current":
+        return current_release(workload, ledger)
+    found = [path for path in (workload.state / "releases").glob("[0-9a-f]*") if path.name.startswith(name)]
+    if len(found) != 1:
+        kept = ", ".join(sorted(path.name[:12] for path in (workload.state / "releases").glob("[0-9a-f]*"))) or "none"
+        raise ReleaseError(f"{name!r} names {len(found) or 'no'} releases of {workload.name}. There are: {kept}; or say current.")
+    return load_release(found[0])
+
+
+def learnt_by(release: Release) -> frozenset[str]:
+    """The digests of the texts that its specialists have learnt from."""
+    return frozenset(json.loads((release.folder / LEARNT).read_text(encoding="utf-8")))
 
 
 def find_release(workload: Workload, inputs: str) -> Release | None:
@@ -207,13 +229,21 @@ def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]
     manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
     workload = load(release.folder / "workload" / manifest["file"], gold=False)
     raw = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
-    has_specialist = (release.folder / "specialist.json").exists()
     parts = Parts(
-        load_specialist(release.folder, encoder, workload.fields) if has_specialist else None,
+        {
+            tier.name: open_specialist(tier, release.folder / TIERS / tier.name, encoder, workload.fields)
+            for tier in workload.tiers
+            if isinstance(tier, SpecialistTier)
+        },
         {name: read_calibration(calibration) for name, calibration in raw["calibrations"].items()},
         float(raw["level"]),
     )
     return workload, build_cascade(workload, parts, release.id)
+
+
+def open_specialist(tier: SpecialistTier, folder: Path, encoder: Encoder, fields: Sequence[Field]) -> Specialist:
+    """What the tier's recipe has left in a folder. Raises `ArtefactError`."""
+    return load_static(folder, fields) if tier.recipe == "static" else load_specialist(folder, encoder, fields)
 
 
 class Live:

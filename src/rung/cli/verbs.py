@@ -107,12 +107,29 @@ def check(file: File, json_: Json = False) -> None:
 
 
 @app.command()
-def train(file: File, json_: Json = False) -> None:
+def train(
+    file: File,
+    ladder: Annotated[
+        bool,
+        typer.Option("--ladder", help="Train and measure every size of specialist instead, and name the smallest that holds."),
+    ] = False,
+    parent: Annotated[
+        str | None, typer.Option("--from", metavar="RELEASE", help="Go on from a release's encoders: its id, or current.")
+    ] = None,
+    json_: Json = False,
+) -> None:
     """Train, calibrate, evaluate and gate; freeze a release. What was done before is reused."""
+    from rung.release import ledger_of, named_release
     from rung.workflows import train as run
 
     workload = load(file)
-    release = run(workload, stage)
+    if ladder:
+        from rung.cli.climbing import show_ladder
+
+        show_ladder(workload, json_)
+        return
+    origin = named_release(workload, parent, ledger_of(workload)) if parent else None
+    release = run(workload, stage, parent=origin)
     if json_:
         say_json({"release": release.id, "folder": str(release.folder), "evidence": release.evidence})
         return

@@ -18,6 +18,11 @@ from rung.gold.similarity import fold, near_groups
 Part = Literal["train", "calibration", "test"]
 
 
+def digest_of(text: str) -> str:
+    """What stands for a text where the text itself must not be kept; the same whatever its case and white space."""
+    return hashlib.blake2b(fold(text).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Shares:
     """How much of the gold goes where; the three add up to 1."""

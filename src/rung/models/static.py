@@ -33,7 +33,7 @@ from rung.models.specialist import (
     ArtefactError,
     CopyHead,
     LabelHead,
-    _lone_blas,  # pyright: ignore[reportPrivateUsage]
+    lone_blas,
     read_calibration,
     trust,
 )
@@ -141,7 +141,7 @@ class Network:
         hidden *= measure_lengths(self.weights, tokens)[:, None]
         hidden += self.bias
         np.maximum(hidden, 0, out=hidden)
-        with _lone_blas():
+        with lone_blas():
             smooth = (hidden.astype(np.float64) @ self.outer).astype(np.float32) + self.outer_bias
         rows = self.rows[tokens.buckets()]
         number = tokens.grams().astype(np.float32)

@@ -19,6 +19,9 @@ from rung.models.values import day_first
 from rung.training.alignment import Alignment, Mention, Place, align
 from rung.training.tagging import EPOCHS, IGNORED, Sheet, Tags, train_tagger
 
+Lost = tuple[int, str, Any]  # a case, a field or a property, and its value that stands nowhere in the text
+Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]  # who rehearses, and who is learnt from for it
+
 FOLDS = 3
 DRAFT_EPOCHS = 2  # enough to tell a total from a line's amount, too few to learn by heart what was marked wrongly
 BARS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
@@ -28,12 +31,21 @@ NOT = np.log(100)  # and as none if it is a hundred times less
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The extractor; what was found in each training case by one that had not seen it; and the values that stand nowhere in
-    their texts, or not beside the rest of their object, as (case, kind, value)."""
+    """The extractor; by case, what was found in it by one that had not seen it; and the values that stand nowhere in their
+    texts, or not beside the rest of their object, as (case, kind, value)."""
 
     extractor: Extractor
-    rehearsal: list[dict[str, Found]]
-    lost: list[tuple[int, str, Any]]
+    rehearsal: Mapping[int, dict[str, Found]]
+    lost: Sequence[Lost]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Each page's words' tags, how most dates are read, and what was not found, as `Copies.lost`."""
+
+    tags: list[Tags]
+    month_first: bool
+    lost: list[Lost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +58,49 @@ class Page:
     spans: Mapping[str, Sequence[Place]]
 
 
-def train_copies(
-    pages: Sequence[Page], extractions: Sequence[Extraction], progress: Callable[[int], None] = lambda words: None
-) -> Copies:
-    """Align, settle what is ambiguous with a draft, train, and rehearse in `FOLDS` folds. Deterministic."""
-    kinds = kinds_of(extractions)
+def mark(pages: Sequence[Page], extractions: Sequence[Extraction], progress: Callable[[int], None] = lambda words: None) -> Marks:
+    """Align the values with the words, and settle what is ambiguous with a draft. Deterministic."""
     aligned = [align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans) for page in pages]
-    sheets = _settle(pages, aligned, extractions, progress)
-    month_first = _month_first(pages, aligned, extractions)
-    folds = np.random.default_rng(0).permutation(len(pages)) % FOLDS
-    tagged: dict[int, Tagged] = {}
-    for fold in range(FOLDS):
-        tagger = train_tagger([sheets[at] for at in np.flatnonzero(folds != fold).tolist()], kinds, progress=progress)
-        out: list[int] = np.flatnonzero(folds == fold).tolist()
-        found = tagger.tag_all([pages[at].text for at in out], [pages[at].words for at in out])
-        tagged |= zip(out, found, strict=True)
-    rehearsed = [tagged[at] for at in range(len(pages))]
-    habits = Habits(month_first, _least(pages, rehearsed, extractions, month_first))
-    rehearsal = [
-        {extraction.name: extraction.fill(page.text, one, habits) for extraction in extractions}
-        for page, one in zip(pages, rehearsed, strict=True)
-    ]
+    tags = [sheet.tags for sheet in _settle(pages, aligned, extractions, progress)]
     lost = [(at, kind, value) for at, one in enumerate(aligned) for kind, value in one.lost]
-    return Copies(Extractor(train_tagger(sheets, kinds, progress=progress), extractions, habits), rehearsal, lost)
+    return Marks(tags, _month_first(pages, aligned, extractions), lost)
 
 
-def _least(
-    pages: Sequence[Page], tagged: Sequence[Tagged], extractions: Sequence[Extraction], month_first: bool
-) -> dict[str, float]:
+def train_copies(
+    pages: Sequence[Page],
+    extractions: Sequence[Extraction],
+    progress: Callable[[int], None] = lambda words: None,
+    marks: Marks | None = None,
+    held: NDArray[np.bool_] | None = None,
+) -> Copies:
+    """Mark the pages unless `marks` are given, train, and rehearse: in `FOLDS` folds, or, where the words' states come from an
+    encoder that has learnt from the others, with those `held` [pages]. Deterministic."""
+    kinds = kinds_of(extractions)
+    marks = marks or mark(pages, extractions, progress)
+    sheets = [Sheet(page.text, page.words, tags) for page, tags in zip(pages, marks.tags, strict=True)]
+    tagged: dict[int, Tagged] = {}
+    for fold, others in folds_of(len(pages), FOLDS, held):
+        out: list[int] = fold.tolist()
+        rest: list[int] = others.tolist()
+        tagger = train_tagger([sheets[at] for at in rest], kinds, progress=progress)
+        tagged |= zip(out, tagger.tag_all([pages[at].text for at in out], [pages[at].words for at in out]), strict=True)
+    rehearsed = [(pages[at], one) for at, one in tagged.items()]
+    habits = Habits(marks.month_first, _least(rehearsed, extractions, marks.month_first))
+    rehearsal = {
+        at: {extraction.name: extraction.fill(pages[at].text, one, habits) for extraction in extractions}
+        for at, one in sorted(tagged.items())
+    }
+    return Copies(Extractor(train_tagger(sheets, kinds, progress=progress), extractions, habits), rehearsal, marks.lost)
+
+
+def folds_of(count: int, folds: int, held: NDArray[np.bool_] | None) -> Folds:
+    """Pairs of the cases that rehearse and those that are learnt from for it: each case rehearses once, or each one `held`."""
+    drawn = np.random.default_rng(0).permutation(count) % folds if held is None else np.where(held, 0, -1)
+    pairs = [(np.flatnonzero(drawn == fold), np.flatnonzero(drawn != fold)) for fold in range(folds)]
+    return [(out, rest) for out, rest in pairs if len(out)]
+
+
+def _least(rehearsed: Sequence[tuple[Page, Tagged]], extractions: Sequence[Extraction], month_first: bool) -> dict[str, float]:
     """For each field with one value, the bar at which most rehearsed answers are right; the higher one of equals."""
     chosen: dict[str, float] = {}
     for extraction in extractions:
@@ -82,15 +109,17 @@ def _least(
         rights: list[int] = []
         for least in BARS:
             habits = Habits(month_first, {extraction.name: least})
-            found = [extraction.fill(page.text, one, habits).value for page, one in zip(pages, tagged, strict=True)]
-            rights.append(sum(same(value, page.expected[extraction.name]) for value, page in zip(found, pages, strict=True)))
+            found = [(extraction.fill(page.text, one, habits).value, page.expected[extraction.name]) for page, one in rehearsed]
+            rights.append(sum(same(value, expected) for value, expected in found))
         chosen[extraction.name] = BARS[int(np.argmax(rights))]
     return chosen
 
 
-def passes(words: int) -> int:
-    """How many words the training goes over in all, for a progress bar."""
-    return words * (DRAFT_EPOCHS + EPOCHS * FOLDS)
+def passes(words: Sequence[Words], held: NDArray[np.bool_] | None = None) -> int:
+    """How many words the training goes over at most, for a progress bar."""
+    counts = np.array([len(found.starts) for found in words])
+    rehearsing = counts.sum() * (FOLDS - 1) if held is None else counts[~held].sum()
+    return (DRAFT_EPOCHS + EPOCHS) * int(counts.sum()) + EPOCHS * int(rehearsing)
 
 
 def _settle(

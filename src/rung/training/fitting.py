@@ -1,14 +1,24 @@
-"""Turns signals and what was right into a `Calibration`: logistic regression by Newton's method. Knows nothing about models."""
+"""Turns signals and what was right into a `Calibration`, and those of fields into heads. Knows nothing about training models.
+
+Logistic regression by Newton's method.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.models.calibration import Calibration
+from rung.core import same
+from rung.models.calibration import Calibration, logit
+from rung.models.copying import Found
+from rung.models.extraction import learnt
+from rung.models.specialist import CopyHead, LabelHead
+from rung.workload import Field
 
+PRIOR_CASES = 10.0  # how many average cases a label's own record is mixed with
 RIDGE = 1.0  # on standardised signals: one case's worth of doubt against large weights
 
 
@@ -60,3 +70,31 @@ def _newton(values: NDArray[np.float64], outcome: NDArray[np.float64], bias: flo
         if np.abs(step).max() < 1e-8:
             break
     return weights
+
+
+def fit_label_head(
+    field: Field, names: Sequence[str], choice: NDArray[np.intp], signals: NDArray[np.float32], truth: NDArray[np.integer[Any]]
+) -> LabelHead:
+    """A label field's head from the choices [n] of models that had not seen the cases, their `names` signals [n, names], and the
+    true labels [n]. The column "prior" of `signals` is filled in."""
+    right = choice == truth
+    halves = np.arange(len(choice)) % 2
+    for half in (0, 1):  # a case must not vouch for its own label
+        prior = _prior(choice[halves != half], right[halves != half], len(field.labels))
+        signals[halves == half, names.index("prior")] = prior[choice[halves == half]]
+    rows = [dict[str, float](zip(names, row, strict=True)) for row in signals.tolist()]
+    prior = tuple(_prior(choice, right, len(field.labels)).tolist())
+    return LabelHead(field.name, field.labels, prior, fit_calibration(rows, right))
+
+
+def fit_copy_head(field: Field, found: Sequence[Found], expected: Sequence[Any]) -> CopyHead:
+    """A copy field's head from what was found in cases, and the values that were expected."""
+    right = np.array([same(one.value, value) for one, value in zip(found, expected, strict=True)])
+    return CopyHead(field.name, fit_calibration([one.signals for one in found], right, rising=learnt(field)))
+
+
+def _prior(choice: NDArray[np.intp], right: NDArray[np.bool_], labels: int) -> NDArray[np.float64]:
+    """The log-odds that each label is right when chosen, mixed with the average over all labels."""
+    base = float(right.mean()) if len(right) else 0.5
+    chosen, correct = np.bincount(choice, minlength=labels), np.bincount(choice[right], minlength=labels)
+    return np.array([logit((c + PRIOR_CASES * base) / (n + PRIOR_CASES)) for c, n in zip(correct, chosen, strict=True)])

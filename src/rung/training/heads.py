@@ -1,4 +1,4 @@
-"""The recipe `heads`: gold in, specialist out, on a frozen encoder and without PyTorch.
+"""The recipe `heads`: gold in, specialist out, on an encoder that stays as it is, and without PyTorch.
 
 Kernel ridge regression on one-hot labels, all label fields at once: one matrix inverse trains every head, and the same inverse
 gives each training case the answer of a machine that has not seen it (leave-fold-out in closed form; Rifkin and Lippert 2007,
@@ -8,16 +8,16 @@ spent on it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.core import Answer, Fields, same
-from rung.models.calibration import Calibration, logit
-from rung.models.copying import Found, open_copier
+from rung import core
+from rung.core import Answer, Fields
+from rung.models.copying import open_copier
 from rung.models.encoder import Encoder
 from rung.models.extraction import learnt
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
@@ -34,8 +34,8 @@ from rung.models.specialist import (
     record_signals,
     trust,
 )
-from rung.training.copies import Copies
-from rung.training.fitting import fit_calibration
+from rung.training.copies import Copies, Folds, Lost, folds_of
+from rung.training.fitting import fit_copy_head, fit_label_head
 from rung.workload import Field
 
 Array = NDArray[np.float32]
@@ -44,66 +44,78 @@ USUAL = Kernel(smooth=3.0, width=2.0, ridge=1.0)  # the best on Banking77, near 
 OTHERS = (Kernel(1.0, 2.0, 1.0), Kernel(9.0, 2.0, 1.0), Kernel(3.0, 4.0, 1.0), Kernel(1.0, 2.0, 0.4), Kernel(3.0, 2.0, 0.4))
 FOLDS = 5
 TRIAL = 2_000  # cases on which the kernel is chosen: an inverse of that size takes a fraction of a second
-PRIOR_CASES = 10.0  # how many average cases a label's own record is mixed with
+
+
+Rehearsed = Mapping[int, dict[str, tuple[Any, float]]]  # by case and field a value and its probability
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """n texts as an encoder reads them: `embeddings` [n, 384]. `unseen` [n] are those it has not been trained on, where it has
+    been trained on the others: only they can rehearse."""
+
+    encoder: Encoder
+    texts: Sequence[str]
+    embeddings: Array
+    unseen: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The specialist, and the answer to each training case of one that had not seen it, in the cases' order. `lost` are copied
+    """The specialist; by training case the answer of one that had not seen it, of all cases or of some; and as `lost` the copied
     values that stand nowhere in their texts, as (case, field or property, value)."""
 
-    specialist: Specialist
-    rehearsal: list[Answer]
-    lost: Sequence[tuple[int, str, Any]] = ()
+    specialist: core.Specialist
+    rehearsal: Mapping[int, Answer]
+    lost: Sequence[Lost] = ()
 
 
-def train_heads(
-    texts: Sequence[str],
-    expected: Sequence[Fields],
-    embeddings: Array,
-    encoder: Encoder,
-    fields: Sequence[Field],
-    copies: Copies | None = None,
-) -> Trained:
-    """Train on n cases: `embeddings` is [n, 384], `copies` what fills learnt copy fields, if there are any. Deterministic: the
-    same cases in the same order give the same bits."""
-    rehearsed = [dict[str, tuple[Any, float]]() for _ in texts]
+def train_heads(reading: Reading, expected: Sequence[Fields], fields: Sequence[Field], copies: Copies | None = None) -> Trained:
+    """Train on n cases; `copies` is what fills learnt copy fields, if there are any. Deterministic: the same cases in the same
+    order give the same bits."""
+    rehearsed: Rehearsed = {at: {} for out, _ in folds_of(len(reading.texts), FOLDS, reading.unseen) for at in out}
     labelling = None
     if label_fields := [field for field in fields if field.fill == "label"]:
-        labelling = _train_labels(texts, expected, embeddings, label_fields, rehearsed)
+        labelling = _train_labels(reading, expected, label_fields, rehearsed)
     heads: list[CopyHead] = []
     for field in fields:
         if field.fill == "copy":
-            found = [row[field.name] for row in copies.rehearsal] if copies and learnt(field) else _copied(field, texts)
-            heads.append(_copy_head(field, found, expected, rehearsed))
-    specialist = Specialist(encoder, labelling, heads, fields, copies.extractor if copies else None)
-    return Trained(specialist, [_answer(row, fields) for row in rehearsed], copies.lost if copies else ())
+            if copies and learnt(field):
+                found = {at: copies.rehearsal[at][field.name] for at in rehearsed}
+            else:
+                copy = open_copier(field)
+                found = {at: copy(reading.texts[at]) for at in rehearsed}
+            head = fit_copy_head(field, list(found.values()), [expected[at][field.name] for at in found])
+            heads.append(head)
+            for at, copied in found.items():
+                rehearsed[at][field.name] = (copied.value, trust(head.calibration, copied))
+    specialist = Specialist(reading.encoder, labelling, heads, fields, copies.extractor if copies else None)
+    answers = {at: _answer(row, fields) for at, row in sorted(rehearsed.items())}
+    return Trained(specialist, answers, copies.lost if copies else ())
 
 
 def _train_labels(
-    texts: Sequence[str],
-    expected: Sequence[Fields],
-    embeddings: Array,
-    fields: Sequence[Field],
-    rehearsed: Sequence[dict[str, tuple[Any, float]]],
+    reading: Reading, expected: Sequence[Fields], fields: Sequence[Field], rehearsed: Rehearsed
 ) -> tuple[Machine, list[LabelHead]]:
     """The machine and the heads of all label fields; each case's rehearsed labels go into `rehearsed`."""
     targets, columns = _targets(expected, fields)
-    grams = [ngrams(text) for text in texts]
+    grams = [ngrams(text) for text in reading.texts]
     linear = gram(grams)
-    cosines = embeddings @ embeddings.T
-    folds = np.random.default_rng(0).permutation(len(texts)) % FOLDS
+    cosines = reading.embeddings @ reading.embeddings.T
+    folds = folds_of(len(reading.texts), FOLDS, reading.unseen)
     kernel = _choose(linear, cosines, targets, columns, folds)
     dual, smooth, sparse = solve(kernel, linear, cosines, targets, folds)
     heads: list[LabelHead] = []
     owners = np.stack([targets[:, span].argmax(axis=1) for span in columns], axis=1).astype(np.int32)
+    cases = np.sort(np.concatenate([out for out, _ in folds]))
     for field, span, truth in zip(fields, columns, owners.T, strict=True):
-        read = _rehearsed(smooth[:, span], sparse[:, span], cosines, truth, folds)
-        head, found = _label_head(field, *read, truth)
+        choice, signals = _rehearsed(smooth[:, span], sparse[:, span], cosines, truth, folds)
+        choice, signals = choice[cases], signals[cases]
+        head = fit_label_head(field, LABEL_SIGNALS, choice, signals, truth[cases])
         heads.append(head)
-        for row, pair in zip(rehearsed, found, strict=True):
-            row[field.name] = pair
-    return _machine(kernel, embeddings, owners, dual, grams), heads
+        for at, label, row in zip(cases.tolist(), choice.tolist(), name_signals(signals), strict=True):
+            rehearsed[at][field.name] = (field.labels[label], head.calibration(row))
+    return _machine(kernel, reading.embeddings, owners, dual, grams), heads
 
 
 def rehearse_labels(
@@ -117,7 +129,8 @@ def rehearse_labels(
     label_fields = [field for field in fields if field.fill == "label"]
     targets, columns = _targets(expected, label_fields)
     found, member = np.unique(np.asarray(groups), return_inverse=True)
-    folds = (np.random.default_rng(0).permutation(len(found)) % FOLDS)[member]
+    drawn = (np.random.default_rng(0).permutation(len(found)) % FOLDS)[member]
+    folds = [(np.flatnonzero(drawn == fold), np.flatnonzero(drawn != fold)) for fold in range(FOLDS)]
     _, smooth, sparse = solve(USUAL, gram([ngrams(text) for text in texts]), embeddings @ embeddings.T, targets, folds)
     rehearsed: list[tuple[NDArray[np.intp], Array]] = []
     for span in columns:
@@ -168,33 +181,35 @@ def _key(label: object) -> tuple[bool, object]:
     return isinstance(label, bool), label
 
 
-def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[slice], folds: NDArray[np.int64]) -> Kernel:
+def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[slice], folds: Folds) -> Kernel:
     """The usual kernel, unless another's rehearsed accuracy on `TRIAL` cases, averaged over fields, is better by
     more than its standard error: a choice among near-equals would only follow the noise."""
     spread = np.linspace(0, len(linear) - 1, min(TRIAL, len(linear))).astype(int)  # the gold may be sorted
     part = np.ix_(spread, spread)
+    some: Folds = [(np.flatnonzero(np.isin(spread, out)), np.flatnonzero(np.isin(spread, rest))) for out, rest in folds]
+    cases = np.concatenate([out for out, _ in some])
     truth = targets[spread]
 
     def accuracy(kernel: Kernel) -> float:
-        _, smooth, sparse = solve(kernel, linear[part], cosines[part], truth, folds[spread])
-        scores = smooth + sparse
-        return float(np.mean([(scores[:, c].argmax(axis=1) == truth[:, c].argmax(axis=1)).mean() for c in columns]))
+        _, smooth, sparse = solve(kernel, linear[part], cosines[part], truth, some)
+        scores = (smooth + sparse)[cases]
+        return float(np.mean([(scores[:, c].argmax(axis=1) == truth[cases, c].argmax(axis=1)).mean() for c in columns]))
 
     best = max(OTHERS, key=accuracy)
     usual, better = accuracy(USUAL), accuracy(best)
-    return best if better - usual > np.sqrt(better * (1 - better) / len(truth)) else USUAL
+    return best if better - usual > np.sqrt(better * (1 - better) / len(cases)) else USUAL
 
 
-def solve(kernel: Kernel, linear: Array, cosines: Array, targets: Array, folds: NDArray[np.int64]) -> tuple[Array, Array, Array]:
-    """The dual weights [n, labels], and every case's smooth and sparse scores [n, labels] without its own fold."""
+def solve(kernel: Kernel, linear: Array, cosines: Array, targets: Array, folds: Folds) -> tuple[Array, Array, Array]:
+    """The dual weights [n, labels], and the smooth and sparse scores [n, labels] of the cases that rehearse, without their own
+    fold; the other rows are zero."""
     smooth_kernel = kernel.compare(cosines)
     total = smooth_kernel + linear
     total[np.diag_indices_from(total)] += kernel.ridge
     inverse: Array = np.linalg.inv(total)
     dual: Array = inverse @ targets
-    smooth, sparse = np.empty_like(targets), np.empty_like(targets)
-    for fold in range(FOLDS):
-        out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+    smooth, sparse = np.zeros_like(targets), np.zeros_like(targets)
+    for out, rest in folds:
         without = dual[rest] - inverse[np.ix_(rest, out)] @ np.linalg.solve(inverse[np.ix_(out, out)], dual[out])
         smooth[out] = smooth_kernel[np.ix_(out, rest)] @ without
         sparse[out] = linear[np.ix_(out, rest)] @ without
@@ -202,54 +217,14 @@ def solve(kernel: Kernel, linear: Array, cosines: Array, targets: Array, folds: 
 
 
 def _rehearsed(
-    smooth: Array, sparse: Array, cosines: Array, truth: NDArray[np.int32], folds: NDArray[np.int64]
+    smooth: Array, sparse: Array, cosines: Array, truth: NDArray[np.int32], folds: Folds
 ) -> tuple[NDArray[np.intp], Array]:
     """One field's choices [n] and signals [n, LABEL_SIGNALS], each case's without its own fold."""
-    choice, signals = np.empty(len(folds), np.intp), np.empty((len(folds), len(LABEL_SIGNALS)), np.float32)
+    choice, signals = np.zeros(len(truth), np.intp), np.zeros((len(truth), len(LABEL_SIGNALS)), np.float32)
     unknown = [0.0] * smooth.shape[1]
-    for fold in range(FOLDS):
-        out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+    for out, rest in folds:
         choice[out], signals[out] = read_labels(smooth[out], sparse[out], cosines[np.ix_(out, rest)], truth[rest], unknown)
     return choice, signals
-
-
-def _label_head(
-    field: Field, choice: NDArray[np.intp], signals: Array, truth: NDArray[np.int32]
-) -> tuple[LabelHead, list[tuple[Any, float]]]:
-    right = choice == truth
-    halves = np.arange(len(choice)) % 2
-    position = LABEL_SIGNALS.index("prior")
-    for half in (0, 1):  # a case must not vouch for its own label
-        prior = _prior(choice[halves != half], right[halves != half], len(field.labels))
-        signals[halves == half, position] = prior[choice[halves == half]]
-    rows = name_signals(signals)
-    calibration = fit_calibration(rows, right)
-    prior = tuple(_prior(choice, right, len(field.labels)).tolist())
-    pairs = [(field.labels[label], calibration(row)) for label, row in zip(choice.tolist(), rows, strict=True)]
-    return LabelHead(field.name, field.labels, prior, calibration), pairs
-
-
-def _prior(choice: NDArray[np.intp], right: NDArray[np.bool_], labels: int) -> NDArray[np.float64]:
-    """The log-odds that each label is right when chosen, mixed with the average over all labels."""
-    base = float(right.mean()) if len(right) else 0.5
-    chosen = np.bincount(choice, minlength=labels)
-    correct = np.bincount(choice[right], minlength=labels)
-    return np.array([logit((c + PRIOR_CASES * base) / (n + PRIOR_CASES)) for c, n in zip(correct, chosen, strict=True)])
-
-
-def _copied(field: Field, texts: Sequence[str]) -> list[Found]:
-    copy = open_copier(field)
-    return [copy(text) for text in texts]
-
-
-def _copy_head(
-    field: Field, found: Sequence[Found], expected: Sequence[Fields], rehearsed: Sequence[dict[str, tuple[Any, float]]]
-) -> CopyHead:
-    right = np.array([same(one.value, truth[field.name]) for one, truth in zip(found, expected, strict=True)])
-    calibration: Calibration = fit_calibration([one.signals for one in found], right, rising=learnt(field))
-    for row, copied in zip(rehearsed, found, strict=True):
-        row[field.name] = (copied.value, trust(calibration, copied))
-    return CopyHead(field.name, calibration)
 
 
 def _machine(kernel: Kernel, embeddings: Array, owners: NDArray[np.int32], dual: Array, grams: Sequence[Sparse]) -> Machine:

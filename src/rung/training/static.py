@@ -22,7 +22,6 @@ from safetensors.numpy import load_file, save
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 from rung.core import Fields, same
-from rung.models.calibration import logit
 from rung.models.copying import open_copier
 from rung.models.encoder import WIDTH, Encoder
 from rung.models.extraction import learnt
@@ -44,8 +43,8 @@ from rung.models.static import (
     spans,
 )
 from rung.training.copies import folds_of
-from rung.training.fitting import fit_calibration
-from rung.training.heads import PRIOR_CASES, Trained
+from rung.training.fitting import fit_copy_head, fit_label_head
+from rung.training.heads import Trained
 from rung.workload import Field
 
 HIDDEN = 512
@@ -91,7 +90,13 @@ def train_static(
     labelling = None
     if label_fields := [field for field in fields if field.fill == "label"]:
         labelling = _train_labels(texts, expected, label_fields, embed_tokens(encoder, cache, tick), found, tick)
-    copies = [_copy_head(field, texts, expected, found) for field in fields if field.fill == "copy"]
+    copies: list[CopyHead] = []
+    for field in fields:
+        if field.fill == "copy":
+            copied = [*map(open_copier(field), texts)]
+            copies.append(fit_copy_head(field, copied, [row[field.name] for row in expected]))
+            sure = np.array([trust(copies[-1].calibration, one) for one in copied])
+            found[field.name] = [one.value for one in copied], sure
     names = [field.name for field in fields if field.name in found]
     values, sure = zip(*(found[name] for name in names), strict=True)
     static = Static(encoder.name, labelling, copies, fields)
@@ -148,8 +153,10 @@ def _train_labels(
     heads: list[LabelHead] = []
     for field, span, own in zip(fields, columns, truth.T, strict=True):
         read = read_scores(smooth[:, span], sparse[:, span], known, [0.0] * len(field.labels))
-        head, found[field.name] = _label_head(field, *read, own)
+        head = fit_label_head(field, SIGNALS, *read, own)
         heads.append(head)
+        choice, signals = read
+        found[field.name] = [field.labels[at] for at in choice.tolist()], calibrate_all(head.calibration, signals)
     return network, heads
 
 
@@ -262,35 +269,3 @@ def _gap(scores: Array, targets: Array, columns: Spans) -> Array:
         shares = np.exp(scores[:, span] - scores[:, span].max(axis=1, keepdims=True))
         gap[:, span] = shares / shares.sum(axis=1, keepdims=True) - targets[:, span]
     return gap
-
-
-def _label_head(field: Field, choice: NDArray[np.intp], signals: Array, truth: NDArray[np.int64]) -> tuple[LabelHead, Filled]:
-    right = choice == truth
-    halves = np.arange(len(choice)) % 2
-    for half in (0, 1):  # a case must not vouch for its own label
-        prior = _prior(choice[halves != half], right[halves != half], len(field.labels))
-        signals[halves == half, SIGNALS.index("prior")] = prior[choice[halves == half]]
-    rows = [dict[str, float](zip(SIGNALS, row, strict=True)) for row in signals.tolist()]
-    calibration = fit_calibration(rows, right)
-    head = LabelHead(field.name, field.labels, tuple(_prior(choice, right, len(field.labels)).tolist()), calibration)
-    return head, ([field.labels[at] for at in choice.tolist()], calibrate_all(calibration, signals))
-
-
-def _prior(choice: NDArray[np.intp], right: NDArray[np.bool_], labels: int) -> NDArray[np.float64]:
-    """The log-odds that each label is right when chosen, mixed with the average over all labels."""
-    base = float(right.mean()) if len(right) else 0.5
-    chosen, correct = np.bincount(choice, minlength=labels), np.bincount(choice[right], minlength=labels)
-    return np.array([logit((c + PRIOR_CASES * base) / (n + PRIOR_CASES)) for c, n in zip(correct, chosen, strict=True)])
-
-
-def _copy_head(
-    field: Field,
-    texts: Sequence[str],
-    expected: Sequence[Fields],
-    found: Rehearsed,
-) -> CopyHead:
-    copied = [*map(open_copier(field), texts)]
-    right = np.array([same(one.value, truth[field.name]) for one, truth in zip(copied, expected, strict=True)])
-    head = CopyHead(field.name, fit_calibration([one.signals for one in copied], right, rising=False))
-    found[field.name] = [one.value for one in copied], np.array([trust(head.calibration, one) for one in copied])
-    return head

@@ -13,7 +13,8 @@ from rung.gold import Example, Gold, Survey, near_groups, read_gold, split, surv
 from rung.models.encoder import Encoder, open_encoder
 from rung.training.embeddings import embed_gold
 from rung.training.suspects import Suspect, find_suspects, why_not
-from rung.workflows.training import Progress, shares_of, silent, steps
+from rung.workflows.judging import shares_of
+from rung.workflows.progress import Progress, silent, steps
 from rung.workload import Workload
 
 

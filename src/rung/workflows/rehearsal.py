@@ -89,20 +89,21 @@ def _read(file: Path) -> Mapping[str, Answer]:
 
 
 async def rehearse(
-    bare: Cascade, cases: Sequence[Agreed], answers: Mapping[str, Answer], tick: Tick | None = None
+    bare: Cascade, cases: Sequence[Agreed], answers: Mapping[str, Mapping[str, Answer]], tick: Tick | None = None
 ) -> tuple[Mapping[str, Calibration], Judged]:
     """Calibrate every tier of a cascade in turn on training cases, and judge the calibrated whole on them.
 
-    `answers` are a specialist's rehearsed answers by case id; where there are any, the first tier repeats them. Endpoints are
-    asked about `SAMPLE` of the cases, spread over all of them.
+    `answers` are the specialists' rehearsed answers, by tier and case id: those tiers repeat them, on the cases that all of
+    them have rehearsed. Endpoints are asked about `SAMPLE` of these cases, spread over all of them.
     """
     calibrations: dict[str, Calibration] = {}
     cascade = replace(bare, tiers=(), level=inf)
     part: Sequence[Agreed] = ()
-    for position, tier in enumerate(bare.tiers):
-        recalled = position == 0 and bool(answers)
+    cases = [case for case in cases if all(case.case.id in given for given in answers.values())]
+    for tier in bare.tiers:
+        recalled = tier.name in answers
         part = cases if recalled else _spread(cases)
-        model: Model = Rehearsed(answers) if recalled else tier.model
+        model: Model = Rehearsed(answers[tier.name]) if recalled else tier.model
         draft = replace(cascade, tiers=(*cascade.tiers, replace(tier, model=model, confidence=_undecided)))
         climbed = await climb(draft, [case.case for case in part], tick)
         signals: list[Mapping[str, float]] = []

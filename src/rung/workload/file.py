@@ -109,7 +109,7 @@ def _named(mistakes: list[Mistake]) -> list[tuple[str, str]]:
 
 def _declared(draft: Draft, file: Path) -> tuple[Draft | None, list[tuple[str, str]]]:
     """The endpoints and what is wrong with them; None where they cannot be read. A workload without any needs no file."""
-    if not file.exists() and all(tier == "specialist" for _, tier in draft.sound("tiers")):
+    if not file.exists() and not any(isinstance(tier, dict) and "endpoint" in tier for _, tier in draft.sound("tiers")):
         return None, []
     try:
         declared, mistakes = examine(_read(file), "endpoints.schema.json")
@@ -181,4 +181,7 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field:
 def _tier(tier: Any, endpoints: Mapping[str, Endpoint]) -> SpecialistTier | EndpointTier:
     if tier == "specialist":
         return SpecialistTier()
+    if "specialist" in tier:
+        settings = {name: value for name, value in tier.items() if name != "specialist"}
+        return SpecialistTier(tier_name(tier), tier["specialist"], **settings)
     return EndpointTier(tier_name(tier), endpoints[tier["endpoint"]], tier["model"], seconds(tier.get("timeout", "20s")))

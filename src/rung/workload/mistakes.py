@@ -25,6 +25,8 @@ Mistake = tuple[Steps, str]
 
 _META = jsonschema_rs.Draft202012Validator({"$ref": "https://json-schema.org/draft/2020-12/schema"})
 
+_SETTINGS = {"layers": ("distil",), "keep": ("prune",), "precision": ("heads", "finetune", "lora", "distil", "prune")}
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -121,22 +123,44 @@ def file_mistakes(draft: Draft, folder: Path, gold: bool) -> Iterator[Mistake]:
 
 
 def tier_mistakes(draft: Draft, declared: Draft | None) -> Iterator[Mistake]:
-    """What is wrong with the order of the tiers and with the endpoints they name; None: it is not known what is declared."""
-    seen: set[str] = set()
+    """What is wrong with the order of the tiers, with the specialists' settings, and with the endpoints the tiers name; None:
+    it is not known what is declared."""
+    seen: list[str] = []
     for steps, tier in draft.sound("tiers"):
         name = tier_name(tier)
+        endpoint = "endpoint" in as_mapping(tier)
         if name in seen:
             yield steps, f"{name} stands there twice"
-        elif tier == "specialist" and steps[-1] != 0:
-            yield steps, "the specialist is the smallest tier and stands first"
-        elif tier != "specialist" and declared is not None:
-            yield from (((*steps, "endpoint"), message) for message in _endpoint_mistakes(tier["endpoint"], draft, declared))
-        seen.add(name)
+        elif not endpoint:
+            yield from (((*steps, *inner), message) for inner, message in _specialist_mistakes(tier, seen, draft))
+        elif declared is not None:
+            found = _endpoint_mistakes(as_mapping(tier)["endpoint"], draft, declared)
+            yield from (((*steps, "endpoint"), message) for message in found)
+        seen.append(name)
 
 
 def tier_name(tier: Any) -> str:
     """A tier's name in decisions and reports."""
-    return "specialist" if tier == "specialist" else f"{tier['endpoint']}/{tier['model']}"
+    if tier == "specialist":
+        return "specialist"
+    return str(tier["specialist"]) if "specialist" in tier else f"{tier['endpoint']}/{tier['model']}"
+
+
+def _specialist_mistakes(tier: Any, before: Sequence[str], draft: Draft) -> Iterator[Mistake]:
+    """Endpoints' names hold a slash, so what stands before is known by its name."""
+    settings = as_mapping(tier)
+    recipe = settings.get("specialist", "heads")
+    if any("/" in name for name in before):
+        yield (), "a specialist is smaller than any endpoint and stands before it"
+    if recipe == "static" and before:
+        yield (), "static is the smallest tier and stands first"
+    for setting, owner in _SETTINGS.items():
+        if setting in settings and recipe not in owner:
+            yield (setting,), f"is a setting of {' and '.join(owner)}, not of {recipe}"
+    if recipe == "static":
+        for field, schema in draft.sound("answer", "properties"):
+            if fill_of(schema) == "copy" and not patterns_of(schema):
+                yield (), f"static fills labels and fields with patterns; {field[-1]} is learnt from words in their place"
 
 
 @cache

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 SizeTier = Literal["tiny", "core", "upper", "frontier"]
 Leave = Literal["never", "redacted", "anything"]
+Precision = Literal["float32", "int8", "int4"]
+Recipe = Literal["heads", "static", "finetune", "lora", "distil", "prune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class SpecialistTier:
-    """The embedded encoder with heads."""
+    """A model that Rung trains itself. `recipe` says how, `precision` how its encoder's weights are kept; `layers` is how many
+    layers a distilled encoder has, `keep` which share of its inner weights a pruned one."""
 
     name: str = "specialist"
+    recipe: Recipe = "heads"
+    precision: Precision = "int8"
+    layers: int = 3
+    keep: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,125 @@
+"""Turns gold into what an encoder learns from: windows of tokens, labels, and each word's tag. Knows nothing about PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rung.core import Fields
+from rung.models.encoder import Encoder
+from rung.training.tagging import Tags
+from rung.workload import Field
+
+HELD = 0.12  # of the cases: fewer would calibrate badly, more would be missed in training
+REPLAYED = 500
+FEWEST_HELD, MOST_HELD = 150, 1_000  # where gold is small a larger share, up to a third; where it is large a smaller one
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Up to 256 tokens of the text at position `text`; `words` [tokens] is each token's word's place among the text's words, -1
+    for none. `first`: the window that the embedding is taken from."""
+
+    text: int
+    tokens: list[int]
+    words: NDArray[np.int64]
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """n texts: `labels` [n, label fields] are positions in each field's labels, of which there are `sizes`; `tags`, where spans
+    are learnt, each text's words' tags of `kinds` kinds. `held` [n] are kept from training: they say when to stop, and only
+    with them can the specialist rehearse. `taught` [n] are learnt from; where `again`, on top of what was learnt before."""
+
+    windows: tuple[Window, ...]
+    labels: NDArray[np.int64]
+    sizes: tuple[int, ...]
+    tags: Sequence[Tags] | None
+    kinds: int
+    held: NDArray[np.bool_]
+    taught: NDArray[np.bool_]
+    again: bool = False
+
+    def class_weights(self) -> list[NDArray[np.float32]]:
+        """For each field what a case of each label counts: the inverse root of how often it is taught, a usual one 1, none less
+        than half or more than twice that, so that rare labels are not passed over."""
+        found: list[NDArray[np.float32]] = []
+        for place, size in enumerate(self.sizes):
+            counts = np.bincount(self.labels[self.taught, place], minlength=size)
+            usual = self.taught.sum() / max(size, 1)
+            found.append(np.clip(np.sqrt(usual / np.maximum(counts, 1)), 0.5, 2.0).astype(np.float32))
+        return found
+
+    def digest(self) -> str:
+        """The hash of all that is learnt from."""
+        found = hashlib.sha256(repr((self.sizes, self.kinds, self.again)).encode())
+        parts: list[Any] = [
+            self.labels,
+            self.held,
+            self.taught,
+            *(np.array(window.tokens) for window in self.windows),
+            *(self.tags or ()),
+        ]
+        for part in parts:
+            found.update(np.ascontiguousarray(part).tobytes() + b"\0")
+        return found.hexdigest()
+
+
+def prepare(
+    texts: Sequence[str],
+    expected: Sequence[Fields],
+    fields: Sequence[Field],
+    encoder: Encoder,
+    tags: tuple[Sequence[Tags], int] | None = None,
+) -> Lessons:
+    """Lessons of the texts with their label fields; `tags` are the words' tags and the number of kinds, if spans are learnt."""
+    label_fields = [field for field in fields if field.fill == "label"]
+    places = [{_key(label): place for place, label in enumerate(field.labels)} for field in label_fields]
+    labels = [[place[_key(row[field.name])] for field, place in zip(label_fields, places, strict=True)] for row in expected]
+    windows: list[Window] = []
+    for at, (found, _) in enumerate(encoder.windows(texts)):
+        numbers = np.unique([number for window in found for number in window.word_ids if number is not None])
+        for place, window in enumerate(found):
+            own = np.array([-1 if number is None else number for number in window.word_ids], np.int64)
+            words = np.where(own < 0, -1, np.searchsorted(numbers, own))
+            windows.append(Window(at, window.ids, words, place == 0))
+    return Lessons(
+        tuple(windows),
+        np.array(labels, np.int64).reshape(len(texts), len(label_fields)),
+        tuple(len(field.labels) for field in label_fields),
+        tags[0] if tags else None,
+        tags[1] if tags else 0,
+        held := hold_out(texts),
+        ~held,
+    )
+
+
+def replay(lessons: Lessons, new: NDArray[np.bool_]) -> Lessons:
+    """What is new, and as much again, or `REPLAYED` cases, of what was learnt before and would else be forgotten (Rolnick et al.
+    2019, arXiv:1811.11682)."""
+    old = np.flatnonzero(~new & ~lessons.held)
+    count = max(int((new & ~lessons.held).sum()), REPLAYED)
+    taught = new & ~lessons.held
+    taught[np.random.default_rng(0).permutation(old)[:count]] = True
+    return replace(lessons, taught=taught, again=True)
+
+
+def hold_out(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Which texts are kept from training: by the texts themselves, so that a case stays on its side when gold grows."""
+    count = max(len(texts), 1)
+    share = min(max(min(HELD, MOST_HELD / count), FEWEST_HELD / count), 1 / 3)
+    draws = [hashlib.blake2b(b"held\n" + text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
+    held = np.array([int.from_bytes(draw) < share * 2**64 for draw in draws], np.bool_)
+    held[draws.index(min(draws))] = True  # one at least
+    return held
+
+
+def _key(label: object) -> tuple[bool, object]:
+    """True and 1 are equal in Python and two different labels in JSON."""
+    return isinstance(label, bool), label

@@ -1,0 +1,151 @@
+"""Turns trained specialists into the cascade they make: calibrated, with its acceptance level and the evidence for it.
+
+What costs money is kept by content under `.rung/cache`: endpoints' answers. Knows nothing about recipes or releases' folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rung.cascade import Cascade, Tier
+from rung.cascade.checks import open_checks
+from rung.cascade.promise import derive, levels
+from rung.cascade.templates import open_templates
+from rung.core import Model
+from rung.evaluation import Agreed, Evidence, climb, evaluate, judge
+from rung.gold import Example, Gold, GoldError, Shares, Split, digest_of, near_groups, read_gold, split
+from rung.models.endpoint import Prompt
+from rung.release import Parts, close_models, open_tiers
+from rung.training.heads import Lost, Trained
+from rung.workflows.progress import Progress
+from rung.workflows.rehearsal import Remembered, rehearse, require_answers
+from rung.workload import EndpointTier, Workload
+
+MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A workload's gold, divided: the cases that are learnt from; those that the level is derived on, one of each group of
+    near-duplicates, with their share of the gold; and those that the evidence comes from."""
+
+    gold: Gold
+    parts: Split
+    training: list[Example]
+    calibrating: list[Agreed]
+    held_out: list[Agreed]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a release is frozen from, and what it could do on the test split. `lost` are values that were not found."""
+
+    parts: Parts
+    evidence: Evidence
+    lost: Sequence[Lost]
+
+
+def open_study(workload: Workload, progress: Progress, learnt: Collection[str] = ()) -> Study:
+    """Read and divide the gold; cases whose digests are among the `learnt` are for training whatever the split would say.
+    Raises `GoldError`, also where such a case is pinned to test."""
+    gold = _with_learnt(workload, read_gold(workload), learnt)
+    with progress("splitting the gold"):
+        shares = shares_of(gold)
+        parts = split(gold, shares)
+    calibrating = agreed(gold, _distinct(gold, parts.calibration))
+    return Study(gold, parts, examples(gold, parts.train), calibrating, agreed(gold, parts.test), shares.calibration)
+
+
+async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, Trained], progress: Progress) -> Made:
+    """Calibrate every tier, derive the level that keeps the promise, and evaluate what would be served.
+
+    Raises `PromiseError` when calibration cannot support the promise. The gate is the caller's.
+    """
+    specialists = {name: one.specialist for name, one in trained.items()}
+    bare = _bare(workload, specialists)
+    try:
+        training = [Agreed(example.case, example.expected) for example in study.training]
+        answers = {name: {training[at].case.id: answer for at, answer in one.rehearsal.items()} for name, one in trained.items()}
+        with progress("calibrating the tiers") as advance:
+            calibrations, rehearsal = await rehearse(bare, training, answers, advance)
+        cascade = replace(bare, tiers=tuple(replace(tier, confidence=calibrations[tier.name]) for tier in bare.tiers))
+        with progress("deriving the threshold", len(study.calibrating)) as advance:
+            climbed = await climb(cascade, [each.case for each in study.calibrating], advance)
+        require_answers(cascade, climbed)
+        calibration = judge(cascade, climbed, study.calibrating)
+        promise = workload.promise
+        threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise), study.share)
+        cascade = replace(cascade, level=threshold.level)
+        with progress("evaluating what will be served", len(study.held_out)) as advance:
+            evidence = await evaluate(cascade, study.held_out, promise, threshold, advance)
+    finally:
+        await close_models(bare)
+    lost = next((one.lost for one in trained.values() if one.lost), ())
+    return Made(Parts(specialists, calibrations, threshold.level), evidence, lost)
+
+
+def _with_learnt(workload: Workload, gold: Gold, learnt: Collection[str]) -> Gold:
+    """The gold with every case that was learnt from pinned to train."""
+    said = "is pinned to test, and the release to go on from has learnt from it: train without --from"
+    examples: list[Example] = []
+    mistakes: list[tuple[int, str]] = []
+    for example in gold.examples:
+        known = digest_of(example.case.text) in learnt
+        mistakes += [(example.line, said)] if known and example.pinned == "test" else []
+        examples.append(replace(example, pinned="train") if known else example)
+    if mistakes:
+        raise GoldError(workload.gold, mistakes)
+    return replace(gold, examples=tuple(examples))
+
+
+def shares_of(gold: Gold) -> Shares:
+    """How training divides this gold: beyond `MOST_ANCHORS` training cases the rest goes to calibration."""
+    usual = Shares()
+    spare = max(usual.train - MOST_ANCHORS / max(len(gold.examples), 1), 0.0)
+    return Shares(usual.train - spare, usual.calibration + spare, usual.test)
+
+
+def _bare(workload: Workload, specialists: Mapping[str, Model]) -> Cascade:
+    """The cascade before calibration: nothing is trusted, and endpoints' answers are remembered."""
+    tiers: list[Tier] = []
+    for name, model, timeout, repairs in open_tiers(workload, specialists):
+        tiers.append(Tier(name, _remembered(workload, name, model), _unjudged, timeout, repairs))
+    return Cascade(tuple(tiers), inf, "draft", open_templates(workload), open_checks(workload))
+
+
+def _remembered(workload: Workload, name: str, model: Model) -> Model:
+    tier = next(tier for tier in workload.tiers if tier.name == name)
+    if not isinstance(tier, EndpointTier):
+        return model
+    endpoint = tier.endpoint
+    words = (workload.task, workload.schema, [*Prompt])
+    asked = repr((endpoint.url, endpoint.boundary, tier.model, *words, workload.boundary))
+    return Remembered(model, workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl")
+
+
+def _unjudged(signals: Mapping[str, float]) -> float:
+    return 0.0
+
+
+def agreed(gold: Gold, indices: NDArray[np.int64]) -> list[Agreed]:
+    """The cases at these positions with their answers."""
+    return [Agreed(example.case, example.expected) for example in examples(gold, indices)]
+
+
+def examples(gold: Gold, indices: NDArray[np.int64]) -> list[Example]:
+    """The gold at these positions."""
+    positions: list[int] = indices.tolist()
+    return [gold.examples[position] for position in positions]
+
+
+def _distinct(gold: Gold, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One case of each group of near-duplicates: copies of one message are not independent evidence for a bound."""
+    groups = near_groups([example.case.text for example in examples(gold, indices)])
+    return indices[np.unique(groups, return_index=True)[1]]

@@ -1,0 +1,180 @@
+"""Turns a workload into the family of specialists that could do it, each measured, and names the smallest that holds.
+
+A model made too small is fast and broken, so size is chosen where gold's figures hold under real load. Knows no releases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rung.cascade.promise import PromiseError, contradiction, lower_bound, upper_bound
+from rung.evaluation import Evidence
+from rung.models.encoder import Encoder, open_encoder
+from rung.models.extraction import learnt
+from rung.training.heads import Trained
+from rung.workflows.judging import Study, make_cascade, open_study
+from rung.workflows.progress import Progress, silent
+from rung.workflows.specialists import train_specialists
+from rung.workload import Limits, Precision, SpecialistTier, Workload
+
+MARGIN = 0.02  # a smaller rung may answer this much less than the best one, where the file sets no limit of its own
+CASES = 300  # arrivals under load: the third largest time is about the 99th percentile
+BUSY = 10  # times the mean rate of the stated volume: an hour's rush
+LEAST_RATE = 20.0  # arrivals a second where that is less, or no volume is stated
+MONTH = 30 * 24 * 3600
+
+_PRECISIONS: tuple[Precision, ...] = ("int4", "int8", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """One specialist in numbers: of `cases` test cases `answered` at the promise, `wrong` of those; seconds at the 50th and 99th
+    percentile of arrivals at `rate` a second; bytes of memory, and on disk. `refused` says why it will not do, in a sentence;
+    empty if it will."""
+
+    tier: SpecialistTier
+    cases: int
+    answered: int
+    wrong: int
+    p50: float
+    p99: float
+    rate: float
+    memory: int
+    size: int
+    refused: str = ""
+
+    @property
+    def share(self) -> float:
+        """The share of the test cases that it answers."""
+        return self.answered / max(self.cases, 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The exact two-sided 95 % interval of the share."""
+        return lower_bound(self.answered, self.cases, 0.975), upper_bound(self.answered, self.cases, 0.975)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "line": line_of(self.tier), "share": self.share, "interval": self.interval}
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Every rung from the smallest to the largest on disk, the chosen one's place or None, and the choice in a sentence."""
+
+    rungs: tuple[Weighed, ...]
+    chosen: int | None
+    reason: str
+
+    def frontier(self) -> list[bool]:
+        """Which rungs no other one beats: as large a share with less memory, less space and a lower p99."""
+        return [not any(_beats(other, one) for other in self.rungs) for one in self.rungs]
+
+
+def climb_ladder(workload: Workload, progress: Progress = silent, encoder: Encoder | None = None) -> Ladder:
+    """Train and measure the family, and choose. What was trained before is reused, so that a stopped run goes on.
+
+    Endpoints are left out: they would answer what a small specialist leaves. Raises `GoldError` and `RecipeError`.
+    """
+    encoder = encoder or open_encoder()
+    study = open_study(workload, progress)
+    found: list[Weighed] = []
+    for tier in family(workload):
+        lone = replace(workload, tiers=(tier,))
+        (trained,) = train_specialists(lone, study.training, encoder, progress).values()
+        found.append(_weigh(lone, study, trained, progress))
+    return choose(sorted(found, key=lambda one: one.size), workload.limits)
+
+
+def family(workload: Workload) -> Iterator[SpecialistTier]:
+    """What the ladder tries: static, two and three layers distilled, half pruned away, all six, in every precision."""
+    if not any(learnt(field) for field in workload.fields):
+        yield SpecialistTier("static", "static")
+    for precision in _PRECISIONS:
+        yield SpecialistTier("distil", "distil", precision, layers=2)
+        yield SpecialistTier("distil", "distil", precision, layers=3)
+        yield SpecialistTier("prune", "prune", precision)
+        yield SpecialistTier("finetune", "finetune", precision)
+        yield SpecialistTier("heads", "heads", precision)
+
+
+def line_of(tier: SpecialistTier) -> str:
+    """The tier as the workload file has it."""
+    usual = SpecialistTier()
+    said = {"specialist": tier.recipe}
+    names = ("precision", "layers", "keep")
+    said |= {name: str(getattr(tier, name)) for name in names if getattr(tier, name) != getattr(usual, name)}
+    if tier.recipe == "distil":
+        said["layers"] = str(tier.layers)
+    return "{" + ", ".join(f"{name}: {value}" for name, value in said.items()) + "}"
+
+
+def choose(rungs: Sequence[Weighed], limits: Limits) -> Ladder:
+    """The smallest of the rungs, which are sorted by size, that holds every limit, and why the next smaller one does not."""
+    best = max((one.share for one in rungs), default=0.0)
+    least = best - MARGIN if limits.escalated is None else 1 - limits.escalated
+    judged = [one if one.refused else replace(one, refused=_refusal(one, limits, least)) for one in rungs]
+    place = next((at for at, one in enumerate(judged) if not one.refused), None)
+    if place is None:
+        closest = max(judged, key=lambda one: one.share, default=None)
+        why = f" The one that answers most, {line_of(closest.tier)}, does not: {closest.refused}." if closest else ""
+        return Ladder(tuple(judged), None, f"No specialist holds every limit.{why}")
+    chosen = judged[place]
+    reason = f"{line_of(chosen.tier)} is the smallest that holds every limit"
+    if place:
+        smaller = judged[place - 1]
+        reason += f"; the next smaller one, {line_of(smaller.tier)}, is refused: {smaller.refused}"
+    return Ladder(tuple(judged), place, reason + ".")
+
+
+def _refusal(one: Weighed, limits: Limits, least: float) -> str:
+    if one.share < least:
+        wanted = f"limits.escalated asks for {least:.1%}" if limits.escalated is not None else f"{least:.1%} is within 2 points"
+        also = "" if limits.escalated is not None else " of the rung that answers most"
+        return f"it answers {one.share:.1%} of {one.cases:,} test cases, and {wanted}{also}"
+    if limits.p99 is not None and one.p99 > limits.p99:
+        return (
+            f"its p99 is {one.p99 * 1e3:.0f} ms at {one.rate:.0f} arrivals a second, and limits.p99 is {limits.p99 * 1e3:.0f} ms"
+        )
+    return ""
+
+
+def _beats(other: Weighed, one: Weighed) -> bool:
+    theirs, ours = ((-each.share, each.p99, each.memory, each.size) for each in (other, one))
+    return theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True))
+
+
+def _weigh(workload: Workload, study: Study, trained: Trained, progress: Progress) -> Weighed:
+    (tier,) = workload.tiers
+    assert isinstance(tier, SpecialistTier)
+    evidence: Evidence | None = None
+    refused = ""
+    try:
+        evidence = asyncio.run(make_cascade(workload, study, {tier.name: trained}, progress)).evidence
+        refused = contradiction(evidence.wrong, evidence.answered, workload.promise) or ""
+    except PromiseError as error:
+        refused = f"the promise cannot be kept: {str(error).split('. ')[0]}"
+    with TemporaryDirectory() as folder:
+        trained.specialist.save(Path(folder))
+        size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.name != "weights.safetensors")
+        with progress(f"loading {line_of(tier)} with arrivals"):
+            load = _load(workload, tier, Path(folder), [each.case.text for each in study.held_out])
+    answered, wrong = (evidence.answered, evidence.wrong) if evidence else (0, 0)
+    return Weighed(tier, len(study.held_out), answered, wrong, **load, size=size, refused=refused)
+
+
+def _load(workload: Workload, tier: SpecialistTier, folder: Path, texts: Sequence[str]) -> Mapping[str, Any]:
+    """What a fresh process measures that serves this specialist."""
+    rate = max(BUSY * (workload.volume or 0) / MONTH, LEAST_RATE)
+    asked = {"workload": str(workload.file), "recipe": tier.recipe, "folder": str(folder), "rate": rate, "texts": texts[:CASES]}
+    command = [sys.executable, "-m", "rung.workflows.loading"]
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
+    return {**json.loads(done.stdout), "rate": rate}

@@ -1,0 +1,214 @@
+"""Every recipe that gives a specialist an encoder of its own, on a gold set small enough to learn in seconds."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rung import train as train_release
+from rung.gold import Example, GoldError, digest_of, read_gold
+from rung.models.encoder import Encoder, read_weights
+from rung.models.graph import count_layers
+from rung.models.specialist import load_specialist
+from rung.release import learnt_by
+from rung.testing import check_recipe
+from rung.training.heads import Trained
+from rung.training.lessons import hold_out, prepare
+from rung.training.recipes import RECIPES, count_windows
+from rung.workflows import specialists
+from rung.workflows.judging import open_study
+from rung.workflows.progress import silent
+from rung.workflows.specialists import Origin, RecipeError, train_specialists
+from rung.workload import SpecialistTier, Workload
+from small_workload import INTENTS, messages, write_gold, write_workload
+
+TEXTS = [
+    "please give me my money back for the lamp, AB 1234",
+    "the app locked me out",
+    "will it snow?",
+    "",
+    "x" * 3_000,
+    "\ud800 hi",
+]
+OPTIONS: dict[str, dict[str, Any]] = {"distil": {"layers": 2}, "prune": {"keep": 0.4}, "heads": {"precision": "int4"}}
+
+TRAIN = """
+import sys
+from rung.gold import read_gold
+from rung.models.encoder import open_encoder
+from rung.workflows.specialists import train_specialists
+from rung.workload import load
+
+workload = load(sys.argv[1])
+train_specialists(workload, read_gold(workload).examples, open_encoder())
+"""
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+import rung.gateway
+from rung.cascade import decide
+from rung.core import Case
+from rung.models.encoder import open_encoder
+from rung.release import load_release, open_release
+
+_, cascade = open_release(load_release(Path(sys.argv[1])), open_encoder())
+decision = asyncio.run(decide(Case("my password does not work for my profile"), cascade))
+print(decision.attempts[0].answer.fields["intent"], "torch" in sys.modules)
+"""
+
+
+def small(folder: Path, recipe: str, cases: int = 36, **options: Any) -> tuple[Workload, list[Example]]:
+    """Three intents, an order number by pattern, and a tier of this recipe."""
+    tier = {"specialist": recipe, **OPTIONS.get(recipe, {}), **options}
+    workload = write_workload(folder, cases, tiers=[tier])
+    return workload, list(read_gold(workload).examples)
+
+
+def train(folder: Path, recipe: str, encoder: Encoder, **options: Any) -> Trained:
+    workload, examples = small(folder, recipe, **options)
+    return train_specialists(workload, examples, encoder)[workload.tiers[0].name]
+
+
+@pytest.mark.parametrize("recipe", ["heads", "finetune", "lora", "distil", "prune"])
+def test_every_recipe_holds_what_recipes_promise(recipe: str, minilm: Encoder, tmp_path: Path) -> None:
+    folders = iter([tmp_path / "one", tmp_path / "two"])
+    fields = small(tmp_path / "fields", recipe)[0].fields
+    train(tmp_path / "foreign", "heads", minilm, precision="int8").specialist.save(tmp_path / "other")
+    check_recipe(
+        train=lambda: train(next(folders), recipe, minilm).specialist,
+        load=lambda folder: load_specialist(folder, minilm, fields if folder.name != "other" else fields[1:]),
+        foreign=tmp_path / "other",
+        folder=tmp_path / "kept",
+        texts=TEXTS,
+    )
+
+
+def test_what_the_encoder_learnt_from_does_not_rehearse(minilm: Encoder, tmp_path: Path) -> None:
+    workload, examples = small(tmp_path, "finetune")
+    held = hold_out([example.case.text for example in examples])
+    trained = train_specialists(workload, examples, minilm)["finetune"]
+    assert list(trained.rehearsal) == np.flatnonzero(held).tolist()
+
+
+def test_cases_stay_on_their_side_when_gold_grows() -> None:
+    texts = [f"text {number}" for number in range(3_000)]
+    few, many = hold_out(texts[:300]), hold_out(texts)
+    assert 0.25 < few.mean() < 0.6 and 0.08 < many.mean() < 0.16
+    assert not (many[:300] & ~few).any()  # none that was learnt from is held later
+    assert hold_out(["only"]).tolist() == [True]
+
+
+def test_distilled_and_pruned_encoders_are_smaller(minilm: Encoder, tmp_path: Path) -> None:
+    workload, examples = small(tmp_path, "distil", layers=2)
+    lessons = prepare(
+        [example.case.text for example in examples], [example.expected for example in examples], workload.fields, minilm
+    )
+    start, seen = read_weights(None), list[int]()
+    student = RECIPES["distil"](lessons, start, SpecialistTier(layers=2), tmp_path, seen.append)
+    pruned = RECIPES["prune"](lessons, start, SpecialistTier(keep=0.4), tmp_path, seen.append)
+    assert count_layers(student) == 2
+    whole, left = (sum(tensor.size for name, tensor in one.items() if "layer" in name) for one in (start, pruned))
+    assert 0.3 < left / whole < 0.5
+    assert sum(seen) <= count_windows("distil", lessons) + count_windows("prune", lessons)
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "distil"])
+def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_bits(recipe: str, minilm: Encoder, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(whole, recipe, minilm).specialist.save(tmp_path / "one")
+    small(killed, recipe)
+    process = subprocess.Popen([sys.executable, "-c", TRAIN, killed])
+    wanted = "course.safetensors" if recipe == "finetune" else "distil-2/course.safetensors"
+    while process.poll() is None and not list(killed.rglob(wanted)):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in killed.rglob("finetune/course.safetensors")}
+    assert kept and not list(killed.rglob("model.onnx"))
+    train(killed, recipe, minilm).specialist.save(tmp_path / "two")
+    for file in sorted((tmp_path / "one").iterdir()):
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+    if recipe == "distil":  # its teacher was finished, and is not taught again
+        assert kept == {path: path.stat().st_mtime_ns for path in killed.rglob("finetune/course.safetensors")}
+
+
+def test_a_damaged_checkpoint_is_as_good_as_none(minilm: Encoder, tmp_path: Path) -> None:
+    train(tmp_path, "finetune", minilm).specialist.save(tmp_path / "one")
+    for file in tmp_path.rglob(".rung/**/*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-100])
+    train(tmp_path, "finetune", minilm).specialist.save(tmp_path / "two")
+    assert (tmp_path / "one" / "model.onnx").read_bytes() == (tmp_path / "two" / "model.onnx").read_bytes()
+
+
+def test_labels_and_spans_are_learnt_together(minilm: Encoder, tmp_path: Path) -> None:
+    answer = {
+        "type": "object",
+        "properties": {"intent": {"enum": list(INTENTS)}, "order": {"type": ["string", "null"], "fill": "copy"}},
+        "required": ["intent", "order"],
+        "additionalProperties": False,
+    }
+    workload = write_workload(tmp_path, messages_with_numbers(60), tiers=[{"specialist": "finetune"}], answer=answer)
+    trained = train_specialists(workload, read_gold(workload).examples, minilm)["finetune"]
+    answers = trained.specialist.answer_all([line["input"] for line in messages_with_numbers(20, seed=5)])  # type: ignore[attr-defined]
+    right = [answer.fields == line["expected"] for answer, line in zip(answers, messages_with_numbers(20, seed=5), strict=True)]
+    assert np.mean(right) > 0.8
+
+
+def messages_with_numbers(cases: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The order number as it is printed: what is copied as text."""
+    lines = messages(cases, seed)
+    for line in lines:
+        found = re.search(r"(?i)\bab[ -]?[0-9]{4}", line["input"])
+        line["expected"]["order"] = found.group() if found else None
+    return lines
+
+
+def test_a_release_with_an_encoder_of_its_own_is_served_without_pytorch(minilm: Encoder, tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 240, tiers=[{"specialist": "finetune", "precision": "int4"}])
+    release = train_release(workload, encoder=minilm)
+    found = subprocess.run([sys.executable, "-c", SERVE, release.folder], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["login", "False"]
+
+
+def test_without_pytorch_a_recipe_that_needs_it_says_what_to_install(
+    minilm: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specialists, "find_spec", lambda name: None)
+    workload, examples = small(tmp_path, "lora")
+    with pytest.raises(RecipeError, match=r"lora needs torch and peft: pip install 'rung\[train\]'"):
+        train_specialists(workload, examples, minilm)
+
+
+def test_a_weekly_update_goes_on_from_a_release_and_is_not_judged_by_what_it_has_learnt(minilm: Encoder, tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, messages(240), tiers=[{"specialist": "finetune"}])
+    first = train_release(workload, encoder=minilm)
+    write_gold(tmp_path, messages(300))
+    second = train_release(workload, encoder=minilm, parent=first)
+    assert (first.evidence["parent"], second.evidence["parent"]) == (None, first.id)
+    assert learnt_by(first) < learnt_by(second)
+    study = open_study(workload, silent, learnt_by(first))
+    judging = [digest_of(each.case.text) for each in (*study.calibrating, *study.held_out)]
+    assert len(judging) > 50 and learnt_by(first).isdisjoint(judging)
+    assert train_release(workload, encoder=minilm, parent=first).id == second.id  # the same inputs make the same release
+
+
+def test_going_on_from_a_release_that_learnt_a_pinned_test_case_is_refused(minilm: Encoder, tmp_path: Path) -> None:
+    workload, examples = small(tmp_path, "heads")
+    learnt = [digest_of(example.case.text) for example in examples[:2]]
+    write_gold(tmp_path, [line | ({"split": "test"} if at < 6 else {}) for at, line in enumerate(messages(36))])
+    with pytest.raises(GoldError, match=r"2 mistakes\n.*line 1: is pinned to test, and the release to go on from has learnt"):
+        open_study(workload, silent, learnt)
+
+
+def test_where_no_tier_has_an_encoder_of_its_own_there_is_nothing_to_go_on_from(minilm: Encoder, tmp_path: Path) -> None:
+    workload, examples = small(tmp_path, "heads", precision="int8")
+    with pytest.raises(RecipeError, match="run `rung train` without --from"):
+        train_specialists(workload, examples, minilm, origin=Origin(tmp_path, ()))

@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -59,13 +59,13 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; and the digests of
-    the texts its specialists have learnt from, so that nothing that goes on from them is judged by those."""
+    """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; and what its
+    encoders were taught, the digest of each text with its answer's, so that nothing that goes on from them is judged by it."""
 
     specialists: Mapping[str, Specialist]
     calibrations: Mapping[str, Calibration]
     level: float
-    learnt: Collection[str] = ()
+    learnt: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def source_files(workload: Workload) -> dict[str, bytes]:
@@ -79,10 +79,18 @@ def source_files(workload: Workload) -> dict[str, bytes]:
     return files
 
 
-def inputs_of(workload: Workload, encoder: Encoder, parent: Release | None = None) -> str:
-    """The hash of everything a release is made from: files, gold, encoder, format, and the release it goes on from."""
-    digest = sha256(f"{FORMAT} {encoder.name} {parent.id if parent else ''}".rstrip().encode())
-    for name, content in sorted({**source_files(workload), "": workload.gold.read_bytes()}.items()):
+def unlabelled_files(workload: Workload) -> list[Path]:
+    """The files of texts without answers that its tiers learn from, each once."""
+    named = [tier.unlabelled for tier in workload.tiers if isinstance(tier, SpecialistTier) and tier.unlabelled]
+    return list(dict.fromkeys(named))
+
+
+def inputs_of(workload: Workload, encoder: Encoder) -> str:
+    """The hash of everything a release is made from: files, gold, encoder, format."""
+    digest = sha256(f"{FORMAT} {encoder.name}".encode())
+    learnt_from = {"": workload.gold, **{f"{at}": file for at, file in enumerate(unlabelled_files(workload))}}
+    contents = {name: file.read_bytes() for name, file in learnt_from.items()}
+    for name, content in sorted({**source_files(workload), **contents}.items()):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
@@ -142,7 +150,7 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
         cascade = {"level": parts.level, "calibrations": {name: asdict(c) for name, c in parts.calibrations.items()}}
         _write(draft / "cascade.json", cascade)
         _write(draft / "evidence.json", evidence)
-        _write(draft / LEARNT, sorted(parts.learnt))
+        _write(draft / LEARNT, dict(parts.learnt))
         (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
         manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
         _write(draft / "manifest.json", manifest)
@@ -173,10 +181,10 @@ def load_release(folder: Path) -> Release:
         raise ReleaseError(f"{folder}: is not a release ({error}). Run `rung train`.") from error
 
 
-def named_release(workload: Workload, name: str, ledger: Ledger) -> Release:
+def named_release(workload: Workload, name: str) -> Release:
     """The release whose id begins with `name`; "current" is the one that answers. Raises `ReleaseError` if there is not one."""
     if name == "current":
-        return current_release(workload, ledger)
+        return current_release(workload, ledger_of(workload))
     found = [path for path in (workload.state / "releases").glob("[0-9a-f]*") if path.name.startswith(name)]
     if len(found) != 1:
         kept = ", ".join(sorted(path.name[:12] for path in (workload.state / "releases").glob("[0-9a-f]*"))) or "none"
@@ -184,18 +192,20 @@ def named_release(workload: Workload, name: str, ledger: Ledger) -> Release:
     return load_release(found[0])
 
 
-def learnt_by(release: Release) -> frozenset[str]:
-    """The digests of the texts that its specialists have learnt from."""
-    return frozenset(json.loads((release.folder / LEARNT).read_text(encoding="utf-8")))
+def learnt_by(release: Release) -> dict[str, str]:
+    """What its encoders were taught, as `Parts.learnt`."""
+    return json.loads((release.folder / LEARNT).read_text(encoding="utf-8"))
 
 
-def find_release(workload: Workload, inputs: str) -> Release | None:
-    """The newest intact release made from exactly these inputs."""
+def find_release(workload: Workload, inputs: str, parent: str | None = "any") -> Release | None:
+    """The newest intact release made from exactly these inputs: whatever it goes on from, or from this release, or from none."""
     folders = (workload.state / "releases").glob("[0-9a-f]*/manifest.json")
     for manifest in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             if json.loads(manifest.read_text(encoding="utf-8")).get("inputs") == inputs:
-                return load_release(manifest.parent)
+                found = load_release(manifest.parent)
+                if parent == "any" or found.evidence.get("parent") == parent:
+                    return found
         except (OSError, ValueError, AttributeError, ReleaseError):
             continue  # a damaged release is not reused; what is missing is trained again
     return None

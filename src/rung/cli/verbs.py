@@ -119,17 +119,18 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train, calibrate, evaluate and gate; freeze a release. What was done before is reused."""
-    from rung.release import ledger_of, named_release
+    from rung.release import named_release
     from rung.workflows import train as run
 
+    if ladder and parent:
+        raise typer.BadParameter("goes without --from: every rung is trained from all gold", param_hint="--ladder")
     workload = load(file)
     if ladder:
         from rung.cli.climbing import show_ladder
 
         show_ladder(workload, json_)
         return
-    origin = named_release(workload, parent, ledger_of(workload)) if parent else None
-    release = run(workload, stage, parent=origin)
+    release = run(workload, stage, parent=named_release(workload, parent) if parent else None)
     if json_:
         say_json({"release": release.id, "folder": str(release.folder), "evidence": release.evidence})
         return

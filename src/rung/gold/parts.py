@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,13 +59,14 @@ class _Group:
     stratum: str
 
 
-def split(gold: Gold, shares: Shares | None = None, seed: int = 0) -> Split:
+def split(gold: Gold, shares: Shares | None = None, seed: int = 0, taught: Collection[str] = ()) -> Split:
     """Divide the examples, stratified by all labels where they are frequent enough together, else by the first label field.
 
     Near-duplicates stay on one side. What goes where follows from the texts and the seed, not from the order of lines, and
     each stratum is cut along a fixed random order, so that a few new examples move few old ones. Lines pinned to test are
     the test part, if there are any; what is pinned to train stays there, and so do its near-duplicates. A label that has an
-    example outside the pinned test lines has one in train.
+    example outside the pinned test lines has one in train. Texts whose digests are `taught` (`digest_of`) go to train with their
+    near-duplicates, wherever they were placed: something has learnt from them already. The others stay where they are.
     """
     examples = gold.examples
     group_of = near_groups([example.case.text for example in examples])
@@ -82,6 +83,13 @@ def split(gold: Gold, shares: Shares | None = None, seed: int = 0) -> Split:
     for member in _missing_labels(gold, groups, parts):
         parts[member] = "train"
 
+    known = {
+        group for group, example in zip(group_of, examples, strict=True) if taught and digest_of(example.case.text) in taught
+    }
+    parts = [
+        "train" if group in known and example.pinned != "test" else part
+        for group, example, part in zip(group_of, examples, parts, strict=True)
+    ]
     outside = {group for group, part in zip(group_of, parts, strict=True) if part != "test"}
     leaked = [at for at, part in enumerate(parts) if part == "test" and group_of[at] in outside]
     positions = {name: [at for at, part in enumerate(parts) if part == name] for name in ("train", "calibration", "test")}

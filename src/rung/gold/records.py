@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from rung.boxes import read_page
 from rung.core import RungError
 from rung.workload import Field
 
@@ -40,6 +41,25 @@ def read_records(file: Path, fields: Mapping[str, Field], mistakes: list[Mistake
     """Each record with its line; what is no record is added to `mistakes`. Raises `GoldError` if the file cannot be read."""
     text = _decoded(file, mistakes)
     return (_csv_records if file.suffix == ".csv" else _json_records)(text, fields, mistakes)
+
+
+def read_texts(file: Path) -> list[str]:
+    """The texts of a file of `{"input": ...}` lines, whatever else they say, or of a `.csv` file with that one column. Raises
+    `GoldError` naming every bad line."""
+    mistakes: list[Mistake] = []
+    texts: list[str] = []
+    for line, record in read_records(file, {}, mistakes):
+        given = record.get("input")
+        try:
+            text = read_page(cast("list[Any]", given)) if isinstance(given, list) else given
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError("has no text")
+            texts.append(text)
+        except ValueError as error:
+            mistakes.append((line, f"input: {error}"))
+    if mistakes:
+        raise GoldError(file, mistakes)
+    return texts
 
 
 def _decoded(file: Path, mistakes: list[Mistake]) -> str:

@@ -64,9 +64,9 @@ class _Graph:
         outliers = np.sort(np.argsort(np.maximum(-low, high))[-_OUTLIERS:])
         low, high, inner = np.delete(low, outliers), np.delete(high, outliers), weight.copy()
         inner[outliers] = 0
-        step = np.array((max(high.max(), 0) - min(low.min(), 0)) / 255, np.float32)
+        step = np.array(max((max(high.max(), 0) - min(low.min(), 0)) / 255, 1e-9), np.float32)
         zero = np.rint(-min(low.min(), 0) / step).astype(np.uint8)
-        steps = np.abs(inner).max(axis=0) / _LARGEST_WEIGHT
+        steps = np.maximum(np.abs(inner).max(axis=0), 1e-9) / _LARGEST_WEIGHT
         scale, offset = self.constant(f"{name}.step", step), self.constant(f"{name}.zero", zero)
         inputs = [
             self.add("QuantizeLinear", [states, scale, offset], f"{name}.int8"),

@@ -260,7 +260,7 @@ class Static:
         self._reader = Reader()
         if self._network is not None and len(self._network.first) != len(self._reader.vocabulary):
             raise ValueError("the vocabulary is not the tokenizer's")
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="static")
+        self._pool: ThreadPoolExecutor | None = None
         self._batcher: Batcher[str, Answer] | None = None
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
@@ -274,12 +274,18 @@ class Static:
         if self._batcher is not None:
             await self._batcher.close()
             self._batcher = None
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def answer_all(self, texts: Sequence[str]) -> list[Answer]:
         """The answers to any number of texts, in order; many are answered on all cores."""
         parts = [texts[start : start + TEXTS] for start in range(0, len(texts), TEXTS)]
-        found = self._pool.map(self._answer, parts) if len(parts) > 1 else map(self._answer, parts)
-        return list(chain.from_iterable(found))
+        if len(parts) < 2:
+            return [answer for part in parts for answer in self._answer(part)]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="static")
+        return list(chain.from_iterable(self._pool.map(self._answer, parts)))
 
     def _answer(self, texts: Sequence[str]) -> list[Answer]:
         found: dict[str, tuple[Sequence[Any], Any]] = {}

@@ -40,11 +40,13 @@ CLIP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a course goes: `epochs` at most, `rate` for the encoder's weights, and the loss to lessen."""
+    """How a course goes: `epochs` at most, `rate` for the encoder's weights, the loss to lessen, and whether texts without an
+    answer teach too."""
 
     epochs: int
     rate: float = RATE
     objective: Objective = Learner.wrong
+    unlabelled: bool = False
 
 
 @dataclass(slots=True)
@@ -71,7 +73,8 @@ def run_course(
     `folder` keeps the course's checkpoint: a repeated call with the same lessons goes on where the last one stopped.
     `progress` is told of every batch's windows.
     """
-    windows = [window for window in lessons.windows if lessons.taught[window.text]]
+    taught = ~lessons.held if plan.unlabelled else lessons.taught
+    windows = [window for window in lessons.windows if taught[window.text]]
     held = [window for window in lessons.windows if lessons.held[window.text]]
     course = _Course(learner, plan, folder, sum(1 for _ in cut(windows, 0)))
     state = course.resume()
@@ -109,10 +112,11 @@ class _Course:
         for group in self._optimiser.param_groups:
             group["lr"] = group["most"] * max(min(share / WARM, (1 - share) / (1 - WARM)), 0.0)
         loss = self._plan.objective(self._learner, self._learner(batch), batch)
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        nn.utils.clip_grad_norm_(self._named.values(), CLIP)
-        cast(Any, self._optimiser).step()
-        self._optimiser.zero_grad()
+        if loss.requires_grad:  # else nothing in the batch has an answer
+            loss.backward()  # pyright: ignore[reportUnknownMemberType]
+            nn.utils.clip_grad_norm_(self._named.values(), CLIP, error_if_nonfinite=True)
+            cast(Any, self._optimiser).step()
+            self._optimiser.zero_grad()
         self._done += 1
         with torch.no_grad():
             for name, weight in self._named.items():

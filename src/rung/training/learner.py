@@ -87,18 +87,20 @@ class Learner(nn.Module):
 def unlike(said: Said, teacher: Said, batch: Batch) -> Tensor:
     """How far what is said lies from what a teacher says: its logits, its embedding, its states of the words."""
     loss = NEAR * (1 - (said.embedding * teacher.embedding).sum(dim=-1)).mean()
-    for ours, theirs in zip(_logits(said), _logits(teacher), strict=True):
-        share = functional.softmax(theirs, dim=-1)
-        loss = loss + SOFT * functional.kl_div(functional.log_softmax(ours, dim=-1), share, reduction="none").sum(dim=-1).mean()
-    if said.tags is not None:
-        known = batch.means.sum(dim=-1) > 0
+    for ours, theirs in zip(said.labels, teacher.labels, strict=True):
+        loss = loss + SOFT * _apart(ours, theirs)
+    known = batch.means.sum(dim=-1) > 0
+    if said.tags is not None and teacher.tags is not None and bool(known.any()):
         last = slice(-WIDTH, None)
+        loss = loss + SOFT * _apart(said.tags[known], teacher.tags[known])
         loss = loss + functional.mse_loss(said.states[..., last][known], teacher.states[..., last][known])
     return loss
 
 
-def _logits(said: Said) -> tuple[Tensor, ...]:
-    return (*said.labels, said.tags) if said.tags is not None else said.labels
+def _apart(ours: Tensor, theirs: Tensor) -> Tensor:
+    """The mean Kullback-Leibler divergence of shares from logits [any, classes]."""
+    shares = functional.softmax(theirs, dim=-1)
+    return functional.kl_div(functional.log_softmax(ours, dim=-1), shares, reduction="batchmean")
 
 
 def collate(windows: Sequence[Window], lessons: Lessons) -> Batch:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung.core import Fields
+from rung.gold import digest_of
 from rung.models.encoder import Encoder
-from rung.training.tagging import Tags
+from rung.training.tagging import IGNORED, Tags
 from rung.workload import Field
 
 HELD = 0.12  # of the cases: fewer would calibrate badly, more would be missed in training
@@ -35,7 +36,8 @@ class Window:
 class Lessons:
     """n texts: `labels` [n, label fields] are positions in each field's labels, of which there are `sizes`; `tags`, where spans
     are learnt, each text's words' tags of `kinds` kinds. `held` [n] are kept from training: they say when to stop, and only
-    with them can the specialist rehearse. `taught` [n] are learnt from; where `again`, on top of what was learnt before."""
+    with them can the specialist rehearse. `taught` [n] are learnt from; where `again`, on top of what was learnt before. Texts
+    that are neither have no answer: a student learns from them what its teacher says."""
 
     windows: tuple[Window, ...]
     labels: NDArray[np.int64]
@@ -55,6 +57,15 @@ class Lessons:
             usual = self.taught.sum() / max(size, 1)
             found.append(np.clip(np.sqrt(usual / np.maximum(counts, 1)), 0.5, 2.0).astype(np.float32))
         return found
+
+    def labelled(self) -> Lessons:
+        """Without the texts that have no answer."""
+        count = int(np.flatnonzero(self.held | self.taught).max(initial=-1)) + 1 if not self.again else len(self.held)
+        windows = tuple(window for window in self.windows if window.text < count)
+        tags = self.tags[:count] if self.tags is not None else None
+        return replace(
+            self, windows=windows, labels=self.labels[:count], tags=tags, held=self.held[:count], taught=self.taught[:count]
+        )
 
     def digest(self) -> str:
         """The hash of all that is learnt from."""
@@ -77,46 +88,61 @@ def prepare(
     fields: Sequence[Field],
     encoder: Encoder,
     tags: tuple[Sequence[Tags], int] | None = None,
+    unlabelled: Sequence[str] = (),
 ) -> Lessons:
-    """Lessons of the texts with their label fields; `tags` are the words' tags and the number of kinds, if spans are learnt."""
+    """Lessons of the texts with their label fields; `tags` are the words' tags and the number of kinds, if spans are learnt.
+    `unlabelled` texts stand behind the others."""
     label_fields = [field for field in fields if field.fill == "label"]
     places = [{_key(label): place for place, label in enumerate(field.labels)} for field in label_fields]
     labels = [[place[_key(row[field.name])] for field, place in zip(label_fields, places, strict=True)] for row in expected]
     windows: list[Window] = []
-    for at, (found, _) in enumerate(encoder.windows(texts)):
+    marked = list(tags[0]) if tags else None
+    for at, (found, _) in enumerate(encoder.windows([*texts, *unlabelled])):
         numbers = np.unique([number for window in found for number in window.word_ids if number is not None])
         for place, window in enumerate(found):
             own = np.array([-1 if number is None else number for number in window.word_ids], np.int64)
             words = np.where(own < 0, -1, np.searchsorted(numbers, own))
-            windows.append(Window(at, window.ids, words, place == 0))
+            if place == 0 or tags is not None:  # labels are read off the first window
+                windows.append(Window(at, window.ids, words, place == 0))
+        if marked is not None and at >= len(texts):
+            marked.append(np.full(len(numbers), IGNORED))
+    none = np.zeros(len(unlabelled), np.bool_)
+    held = hold_out(texts)
+    rows = np.array(labels, np.int64).reshape(len(texts), len(label_fields))
     return Lessons(
         tuple(windows),
-        np.array(labels, np.int64).reshape(len(texts), len(label_fields)),
+        np.concatenate([rows, np.full((len(unlabelled), len(label_fields)), IGNORED)]),
         tuple(len(field.labels) for field in label_fields),
-        tags[0] if tags else None,
+        marked,
         tags[1] if tags else 0,
-        held := hold_out(texts),
-        ~held,
+        np.concatenate([held, none]),
+        np.concatenate([~held, none]),
     )
 
 
-def replay(lessons: Lessons, new: NDArray[np.bool_]) -> Lessons:
-    """What is new, and as much again, or `REPLAYED` cases, of what was learnt before and would else be forgotten (Rolnick et al.
-    2019, arXiv:1811.11682)."""
-    old = np.flatnonzero(~new & ~lessons.held)
-    count = max(int((new & ~lessons.held).sum()), REPLAYED)
-    taught = new & ~lessons.held
-    taught[np.random.default_rng(0).permutation(old)[:count]] = True
-    return replace(lessons, taught=taught, again=True)
+def replay(lessons: Lessons, new: NDArray[np.bool_], known: NDArray[np.bool_]) -> Lessons:
+    """Of the cases [n] those that are `new`, and as many again, or `REPLAYED`, of those that were taught before and would else be
+    forgotten (Rolnick et al. 2019, arXiv:1811.11682). None whose text is `known` to what goes on is held out."""
+    count = len(new)
+    held = lessons.held.copy()
+    held[:count] &= ~known
+    fresh = np.flatnonzero(new & ~held[:count])
+    old = np.random.default_rng(0).permutation(np.flatnonzero(~new & ~held[:count]))
+    taught = np.zeros_like(held)
+    taught[fresh] = True
+    taught[old[: max(len(fresh), REPLAYED)]] = True
+    return replace(lessons, held=held, taught=taught, again=True)
 
 
 def hold_out(texts: Sequence[str]) -> NDArray[np.bool_]:
-    """Which texts are kept from training: by the texts themselves, so that a case stays on its side when gold grows."""
+    """Which texts are kept from training: by the texts themselves, whatever their case and white space, so that none that was
+    learnt from is held out when gold grows."""
     count = max(len(texts), 1)
     share = min(max(min(HELD, MOST_HELD / count), FEWEST_HELD / count), 1 / 3)
-    draws = [hashlib.blake2b(b"held\n" + text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
+    draws = [hashlib.blake2b(f"held {digest_of(text)}".encode(), digest_size=8).digest() for text in texts]
     held = np.array([int.from_bytes(draw) < share * 2**64 for draw in draws], np.bool_)
     held[draws.index(min(draws))] = True  # one at least
+    held[draws.index(max(draws))] = False  # and one to learn from
     return held
 
 

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rung.training.adapters import adapt, merge
 from rung.training.course import Plan, plan_epochs, run_course
 from rung.training.learner import Batch, Learner, Said, unlike
 from rung.training.lessons import Lessons
@@ -44,6 +43,8 @@ def finetune(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Pat
 
 def lora(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Path, advance: Advance) -> Weights:
     """Low-rank adapters on every dense layer, merged into it at the end."""
+    from rung.training.adapters import adapt, merge  # PEFT takes as long to load as PyTorch
+
     learner = _begin(start, lessons)
     adapt(learner.body)
     run_course(learner, lessons, Plan(plan_epochs(lessons), ADAPTER_RATE), folder / "lora", advance)
@@ -53,7 +54,7 @@ def lora(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Path, a
 
 def distil(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Path, advance: Advance) -> Weights:
     """A student with `tier.layers` of a tuned encoder's layers, taught by that encoder: its opinions, its embeddings, its
-    states. A student that goes on from what it was needs no teacher any more."""
+    states; also from texts without an answer. A student that goes on from what it was needs no teacher any more."""
     if lessons.again:
         return finetune(lessons, start, tier, folder, advance)
     teacher = _tuned(lessons, start, folder, advance)
@@ -63,7 +64,7 @@ def distil(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Path,
     fewer = {name: tensor for name, tensor in weights.items() if not name.startswith("encoder.layer.")}
     for old, new in names.items():
         fewer |= {name.replace(old, new, 1): tensor for name, tensor in weights.items() if name.startswith(old)}
-    return _taught(lessons, fewer, teacher, folder / f"distil-{tier.layers}", advance)
+    return _taught(lessons, fewer, teacher, folder / f"distil-{tier.layers}-{_tail(lessons)}", advance)
 
 
 def prune(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Path, advance: Advance) -> Weights:
@@ -72,7 +73,7 @@ def prune(lessons: Lessons, start: Weights, tier: SpecialistTier, folder: Path, 
     if lessons.again:
         return finetune(lessons, start, tier, folder, advance)
     teacher = _tuned(lessons, start, folder, advance)
-    return _taught(lessons, shrink(teacher, lessons, tier.keep), teacher, folder / f"prune-{tier.keep}", advance)
+    return _taught(lessons, shrink(teacher, lessons, tier.keep), teacher, folder / f"prune-{tier.keep}-{_tail(lessons)}", advance)
 
 
 RECIPES: Mapping[str, Recipe] = {"finetune": finetune, "lora": lora, "distil": distil, "prune": prune}
@@ -80,8 +81,13 @@ RECIPES: Mapping[str, Recipe] = {"finetune": finetune, "lora": lora, "distil": d
 
 def count_windows(recipe: str, lessons: Lessons) -> int:
     """How many windows a recipe's courses go through at most, for a progress bar."""
-    windows = sum(bool(lessons.taught[window.text]) for window in lessons.windows)
-    return windows * plan_epochs(lessons) * (2 if recipe in ("distil", "prune") else 1)
+    taught, unlabelled = (sum(bool(mask[window.text]) for window in lessons.windows) for mask in (lessons.taught, ~lessons.held))
+    return plan_epochs(lessons) * (taught + unlabelled if recipe in ("distil", "prune") else taught)
+
+
+def _tail(lessons: Lessons) -> str:
+    """Part of a course's folder: with other unlabelled texts it is another course, under the same teacher."""
+    return lessons.digest()[:8]
 
 
 def _begin(start: Weights, lessons: Lessons) -> Learner:
@@ -108,5 +114,5 @@ def _taught(lessons: Lessons, start: Weights, teacher: Learner, folder: Path, ad
             shown: Said = teacher.eval()(batch)
         return student.wrong(said, batch) + unlike(said, shown, batch)
 
-    run_course(learner, lessons, Plan(plan_epochs(lessons), objective=both), folder, advance)
+    run_course(learner, lessons, Plan(plan_epochs(lessons), objective=both, unlabelled=True), folder, advance)
     return learner.body.weights()

@@ -52,13 +52,14 @@ class Made:
     lost: Sequence[Lost]
 
 
-def open_study(workload: Workload, progress: Progress, learnt: Collection[str] = ()) -> Study:
-    """Read and divide the gold; cases whose digests are among the `learnt` are for training whatever the split would say.
-    Raises `GoldError`, also where such a case is pinned to test."""
-    gold = _with_learnt(workload, read_gold(workload), learnt)
+def open_study(workload: Workload, progress: Progress, taught: Collection[str] = ()) -> Study:
+    """Read and divide the gold; what was `taught` to an encoder (text digests) judges nothing that goes on from it. Raises
+    `GoldError`, also where such a case is pinned to test."""
+    gold = read_gold(workload)
+    _refuse_pinned(workload, gold, taught)
     with progress("splitting the gold"):
         shares = shares_of(gold)
-        parts = split(gold, shares)
+        parts = split(gold, shares, taught=taught)
     calibrating = agreed(gold, _distinct(gold, parts.calibration))
     return Study(gold, parts, examples(gold, parts.train), calibrating, agreed(gold, parts.test), shares.calibration)
 
@@ -91,18 +92,11 @@ async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, T
     return Made(Parts(specialists, calibrations, threshold.level), evidence, lost)
 
 
-def _with_learnt(workload: Workload, gold: Gold, learnt: Collection[str]) -> Gold:
-    """The gold with every case that was learnt from pinned to train."""
-    said = "is pinned to test, and the release to go on from has learnt from it: train without --from"
-    examples: list[Example] = []
-    mistakes: list[tuple[int, str]] = []
-    for example in gold.examples:
-        known = digest_of(example.case.text) in learnt
-        mistakes += [(example.line, said)] if known and example.pinned == "test" else []
-        examples.append(replace(example, pinned="train") if known else example)
-    if mistakes:
+def _refuse_pinned(workload: Workload, gold: Gold, taught: Collection[str]) -> None:
+    said = "is pinned to test, and the release to go on from was taught it: train without --from"
+    known = (one for one in gold.examples if one.pinned == "test" and digest_of(one.case.text) in taught)
+    if mistakes := [(one.line, said) for one in known]:
         raise GoldError(workload.gold, mistakes)
-    return replace(gold, examples=tuple(examples))
 
 
 def shares_of(gold: Gold) -> Shares:

@@ -5,7 +5,6 @@ A model made too small is fast and broken, so size is chosen where gold's figure
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -16,13 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rung.cascade.promise import PromiseError, contradiction, lower_bound, upper_bound
+from rung.core import RungError
 from rung.evaluation import Evidence
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.extraction import learnt
 from rung.training.heads import Trained
 from rung.workflows.judging import Study, make_cascade, open_study
 from rung.workflows.progress import Progress, silent
-from rung.workflows.specialists import train_specialists
+from rung.workflows.specialists import Trainer
+from rung.workflows.training import finish
 from rung.workload import Limits, Precision, SpecialistTier, Workload
 
 MARGIN = 0.02  # a smaller rung may answer this much less than the best one, where the file sets no limit of its own
@@ -32,6 +33,13 @@ LEAST_RATE = 20.0  # arrivals a second where that is less, or no volume is state
 MONTH = 30 * 24 * 3600
 
 _PRECISIONS: tuple[Precision, ...] = ("int4", "int8", "float32")
+
+
+class LadderError(RungError):
+    """A rung could not be measured."""
+
+    code = "ladder_failed"
+    exit_status = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +94,11 @@ def climb_ladder(workload: Workload, progress: Progress = silent, encoder: Encod
     """
     encoder = encoder or open_encoder()
     study = open_study(workload, progress)
-    found: list[Weighed] = []
-    for tier in family(workload):
-        lone = replace(workload, tiers=(tier,))
-        (trained,) = train_specialists(lone, study.training, encoder, progress).values()
-        found.append(_weigh(lone, study, trained, progress))
+    tiers = list(family(workload))
+    trainer = Trainer(workload, study.training, encoder, progress)
+    for tier in tiers:
+        trainer.require(tier)
+    found = [_weigh(replace(workload, tiers=(tier,)), study, trainer.train(tier), progress) for tier in tiers]
     return choose(sorted(found, key=lambda one: one.size), workload.limits)
 
 
@@ -98,12 +106,14 @@ def family(workload: Workload) -> Iterator[SpecialistTier]:
     """What the ladder tries: static, two and three layers distilled, half pruned away, all six, in every precision."""
     if not any(learnt(field) for field in workload.fields):
         yield SpecialistTier("static", "static")
+    teachable = any(field.fill == "label" or learnt(field) for field in workload.fields)
     for precision in _PRECISIONS:
-        yield SpecialistTier("distil", "distil", precision, layers=2)
-        yield SpecialistTier("distil", "distil", precision, layers=3)
-        yield SpecialistTier("prune", "prune", precision)
-        yield SpecialistTier("finetune", "finetune", precision)
         yield SpecialistTier("heads", "heads", precision)
+        if teachable:
+            yield SpecialistTier("distil", "distil", precision, layers=2)
+            yield SpecialistTier("distil", "distil", precision, layers=3)
+            yield SpecialistTier("prune", "prune", precision)
+            yield SpecialistTier("finetune", "finetune", precision)
 
 
 def line_of(tier: SpecialistTier) -> str:
@@ -158,7 +168,7 @@ def _weigh(workload: Workload, study: Study, trained: Trained, progress: Progres
     evidence: Evidence | None = None
     refused = ""
     try:
-        evidence = asyncio.run(make_cascade(workload, study, {tier.name: trained}, progress)).evidence
+        evidence = finish(make_cascade(workload, study, {tier.name: trained}, progress)).evidence
         refused = contradiction(evidence.wrong, evidence.answered, workload.promise) or ""
     except PromiseError as error:
         refused = f"the promise cannot be kept: {str(error).split('. ')[0]}"
@@ -176,5 +186,7 @@ def _load(workload: Workload, tier: SpecialistTier, folder: Path, texts: Sequenc
     rate = max(BUSY * (workload.volume or 0) / MONTH, LEAST_RATE)
     asked = {"workload": str(workload.file), "recipe": tier.recipe, "folder": str(folder), "rate": rate, "texts": texts[:CASES]}
     command = [sys.executable, "-m", "rung.workflows.loading"]
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LadderError(f"{line_of(tier)} could not be loaded with arrivals: {done.stderr.strip()[-500:]}")
     return {**json.loads(done.stdout), "rate": rate}

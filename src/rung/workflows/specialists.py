@@ -7,8 +7,7 @@ learnt copy fields need are too large to keep: those are read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha256
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from rung.core import RungError
-from rung.gold import Example, digest_of
+from rung.gold import Example, digest_of, read_gold, read_texts
 from rung.models.encoder import ENCODER_FILES, Embeddings, Encoder, EncoderError, Words, open_own, read_weights
 from rung.models.extraction import Extraction, kinds_of, learnt
 from rung.training.copies import Copies, Marks, Page, mark, passes, train_copies
@@ -25,18 +24,12 @@ from rung.training.embeddings import embed_gold
 from rung.training.heads import Reading, Trained, train_heads
 from rung.training.lessons import Lessons, prepare, replay
 from rung.training.static import train_static
+from rung.workflows.lineage import Origin
 from rung.workflows.progress import Progress, silent, steps
 from rung.workload import SpecialistTier, Workload
 
-BUILD = 1  # raise it when a recipe would lead to other weights
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A release to go on from: the folder of its specialists, and the digests of the texts they have learnt from."""
-
-    tiers: Path
-    learnt: Collection[str]
+FEWEST = 20  # training cases of which some can be held out
+BUILD = 2  # raise it when a recipe would lead to other weights
 
 
 class RecipeError(RungError):
@@ -55,28 +48,20 @@ def train_specialists(
     """Every specialist by its tier's name, one with an encoder of its own from where `origin` left it, if that is given. Raises
     RecipeError before anything is trained where PyTorch is missing, or where no tier could go on."""
     tiers = [tier for tier in workload.tiers if isinstance(tier, SpecialistTier)]
-    own = [tier for tier in tiers if tier.recipe not in ("heads", "static")]
-    for tier in own:
-        _require_pytorch(tier.recipe)
-    if origin and not any((origin.tiers / tier.name / ENCODER_FILES[0]).exists() for tier in own):
+    trainer = Trainer(workload, examples, encoder, progress, origin)
+    for tier in tiers:
+        trainer.require(tier)
+    if origin and not any(map(origin.start_of, tiers)):
         raise RecipeError(
-            "The release to go on from has no encoder of its own under any tier of this workload. What the other recipes learn "
-            "they learn from all gold in seconds: run `rung train` without --from."
+            f"Release {origin.release[:12]} has no encoder of its own that a tier of this workload could go on from: that takes "
+            "the same recipe, layers and keep. What `heads` and `static` learn they learn from all gold in seconds: run `rung "
+            "train` without --from."
         )
-    study = _Study(workload, examples, encoder, progress, origin)
-    return {tier.name: study.train(tier) for tier in tiers}
+    return {tier.name: trainer.train(tier) for tier in tiers}
 
 
-def _require_pytorch(recipe: str) -> None:
-    missing = [name for name in ("torch", "peft") if find_spec(name) is None]
-    if missing:
-        raise RecipeError(
-            f"The recipe {recipe} needs {' and '.join(missing)}: pip install 'rung[train]'. It is needed to train, not to serve."
-        )
-
-
-class _Study:
-    """The training cases, read by the shared encoder once for all recipes."""
+class Trainer:
+    """Trains specialists on the same cases, which the shared encoder reads once for all of them."""
 
     def __init__(
         self,
@@ -84,14 +69,31 @@ class _Study:
         examples: Sequence[Example],
         encoder: Encoder,
         progress: Progress,
-        origin: Origin | None,
+        origin: Origin | None = None,
     ) -> None:
+        """Nothing is read yet."""
         self._origin = origin
         self._workload, self._examples, self._encoder, self._progress = workload, examples, encoder, progress
         self._texts = [example.case.text for example in examples]
         self._expected = [example.expected for example in examples]
         self._extractions = [Extraction(field) for field in workload.fields if learnt(field)]
         self._cache = workload.state / "cache"
+
+    def require(self, tier: SpecialistTier) -> None:
+        """Raise RecipeError where the tier's recipe cannot be followed."""
+        if tier.recipe in ("heads", "static"):
+            return
+        needed = ("torch", "peft") if tier.recipe == "lora" else ("torch",)
+        if missing := [name for name in needed if find_spec(name) is None]:
+            raise RecipeError(
+                f"The recipe {tier.recipe} needs {' and '.join(missing)}: pip install 'rung[train]'. It is needed to train, not "
+                "to serve."
+            )
+        if len(self._texts) < FEWEST:
+            raise RecipeError(
+                f"The recipe {tier.recipe} needs at least {FEWEST} training cases, and there are {len(self._texts)}. Collect "
+                "more gold, or use `heads`."
+            )
 
     def train(self, tier: SpecialistTier) -> Trained:
         """The specialist of one tier."""
@@ -103,12 +105,13 @@ class _Study:
         if tier.recipe == "heads":
             encoder = self._encoder if tier.precision == "int8" else self._own(tier, None)
             return self._heads(encoder, None)
-        start = self._origin.tiers / tier.name if self._origin else None
-        start = start if start and (start / ENCODER_FILES[0]).exists() else None
-        lessons = self._lessons
+        lessons = self._lessons(tier.unlabelled)
+        start = self._origin.start_of(tier) if self._origin else None
         if start and self._origin:
-            new = [digest_of(text) not in self._origin.learnt for text in self._texts]
-            lessons = replay(lessons, np.array(new, np.bool_))
+            pairs = zip(self._texts, self._expected, strict=True)
+            known = [digest_of(text) in self._origin.learnt for text in self._texts]
+            new = [self._origin.is_new(text, expected) for text, expected in pairs]
+            lessons = replay(lessons, np.array(new), np.array(known))
         return self._heads(self._own(tier, lessons, start), lessons)
 
     def _own(self, tier: SpecialistTier, lessons: Lessons | None, start: Path | None = None) -> Encoder:
@@ -117,8 +120,8 @@ class _Study:
         from rung.models.building import build_own
 
         begun = (start / ENCODER_FILES[0]).read_text(encoding="utf-8") if start else self._encoder.name
-        made_of = [BUILD, begun, lessons.digest() if lessons else None]
-        courses = self._cache / "courses" / _digest(made_of)
+        made_of = [BUILD, begun, lessons.digest() if lessons else _digest(self._texts)]
+        courses = self._cache / "courses" / _digest([BUILD, begun, lessons.labelled().digest() if lessons else ""])
         folder = self._cache / "encoders" / _digest([*made_of, tier.recipe, tier.precision, tier.layers, tier.keep])
         try:
             return open_own(folder, self._encoder)
@@ -134,7 +137,7 @@ class _Study:
             return build_own(weights, tier.precision, self._texts, folder, self._encoder)
 
     def _heads(self, encoder: Encoder, lessons: Lessons | None) -> Trained:
-        unseen = lessons.held if lessons else None
+        unseen = lessons.held[: len(self._texts)] if lessons else None
         embeddings, words = self._read if encoder is self._encoder else self._read_by(encoder)
         copies: Copies | None = None
         if words is not None:
@@ -168,11 +171,15 @@ class _Study:
         with self._progress("finding the values in the texts"):
             return mark(self._pages(words), self._extractions)
 
-    @cached_property
-    def _lessons(self) -> Lessons:
+    def _lessons(self, unlabelled: Path | None) -> Lessons:
+        """What an encoder learns from. Of the texts without an answer those in gold are left out: they may be what judges it."""
         marks = self._marks if self._extractions else None
         tags = (marks.tags, len(kinds_of(self._extractions))) if marks else None
-        return prepare(self._texts, self._expected, self._workload.fields, self._encoder, tags)
+        further: list[str] = []
+        if unlabelled is not None:
+            known = {digest_of(example.case.text) for example in read_gold(self._workload).examples}
+            further = [text for text in read_texts(unlabelled) if digest_of(text) not in known]
+        return prepare(self._texts, self._expected, self._workload.fields, self._encoder, tags, further)
 
 
 def _digest(made_of: object) -> str:

@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 
 from rung.cascade.promise import Threshold
 from rung.evaluation import Evidence, describe, evaluate, gate
-from rung.gold import Example, Gold, Split, digest_of, read_gold, split
+from rung.gold import Example, Gold, Split, read_gold, split
 from rung.models.encoder import Encoder, open_encoder
 from rung.release import (
-    TIERS,
     Release,
     ReleaseError,
     close_models,
@@ -33,8 +32,9 @@ from rung.release import (
 )
 from rung.training.heads import Lost
 from rung.workflows.judging import agreed, make_cascade, open_study, shares_of
+from rung.workflows.lineage import origin_of, taught
 from rung.workflows.progress import Progress, silent
-from rung.workflows.specialists import Origin, train_specialists
+from rung.workflows.specialists import train_specialists
 from rung.workload import EndpointTier, Workload, find_key
 
 SHOWN = 5  # values a note names one by one
@@ -54,15 +54,19 @@ def train(
         if isinstance(tier, EndpointTier):  # a key that is not set is worth knowing before anything is trained
             find_key(tier.endpoint, workload.folder / "endpoints.yaml")
     encoder = encoder or open_encoder()
-    inputs = inputs_of(workload, encoder, parent)
-    release = find_release(workload, inputs) or _finish(_train(workload, progress, encoder, inputs, parent))
+    inputs = inputs_of(workload, encoder)
+    if parent and parent.inputs == inputs:  # made from these very files: there is nothing new to learn
+        release = parent
+    else:
+        found = find_release(workload, inputs, parent.id if parent else None)
+        release = found or finish(_train(workload, progress, encoder, inputs, parent))
     ledger = ledger_of(workload)
     promote(workload, release, ledger)
-    _finish(ledger.close())
+    finish(ledger.close())
     return release
 
 
-def _finish(work: Coroutine[Any, Any, Result]) -> Result:
+def finish(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it to its end; where a loop is already running, as in a notebook, in a thread of its own."""
     try:
         asyncio.get_running_loop()
@@ -73,32 +77,24 @@ def _finish(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str, parent: Release | None) -> Release:
-    learnt = learnt_by(parent) if parent else frozenset[str]()
-    study = open_study(workload, progress, learnt)
-    origin = Origin(parent.folder / TIERS, learnt) if parent else None
+    origin = origin_of(parent) if parent else None
+    study = open_study(workload, progress, origin.learnt if origin else ())
     trained = train_specialists(workload, study.training, encoder, progress, origin)
     made = await make_cascade(workload, study, trained, progress)
     gate(made.evidence, workload.limits)
-    gold, parts = study.gold, study.parts
-    learnt |= {digest_of(example.case.text) for example in study.training}
-    document = {
-        **made.evidence.document(),
+    about = {
         "parent": parent.id if parent else None,
-        "gold": _gold_document(gold, parts, len(study.calibrating)),
+        "gold": _gold_document(study.gold, study.parts, len(study.calibrating)),
     }
-    report = [describe(made.evidence, workload.name, workload.volume), *_notes(gold, parts)]
-    return freeze(
-        workload,
-        replace(made.parts, learnt=learnt),
-        inputs,
-        document,
-        "\n".join([*report, *_lost_note(study.training, made.lost)]),
-    )
+    report = [describe(made.evidence, workload.name, workload.volume), *_notes(study.gold, study.parts)]
+    report += _lost_note(study.training, made.lost)
+    frozen = replace(made.parts, learnt=taught(workload, study.training, trained, origin))
+    return freeze(workload, frozen, inputs, made.evidence.document() | about, "\n".join(report))
 
 
 def evaluate_release(workload: Workload, release: Release, progress: Progress = silent) -> Evidence:
     """Judge a release's own files again, on the test split of the gold as it is now, and put it through the gate."""
-    return _finish(_evaluate_release(workload, release, progress))
+    return finish(_evaluate_release(workload, release, progress))
 
 
 async def _evaluate_release(workload: Workload, release: Release, progress: Progress) -> Evidence:
@@ -109,7 +105,7 @@ async def _evaluate_release(workload: Workload, release: Release, progress: Prog
             f"{workload.gold}: has changed since release {release.id[:12]} was made from it, so its test split may hold cases "
             "that the release has learnt. Run `rung train` to make a release from the gold as it is."
         )
-    held_out = agreed(gold, split(gold, shares_of(gold)).test)
+    held_out = agreed(gold, split(gold, shares_of(gold), taught=learnt_by(release)).test)
     try:
         with progress("evaluating what is served", len(held_out)) as advance:
             threshold = Threshold(**release.evidence["threshold"])

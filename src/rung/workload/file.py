@@ -154,7 +154,7 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         fields=tuple(_field(name, schema) for name, schema in answer["properties"].items()),
         gold=file.parent / raw["gold"],
         checks=tuple(raw.get("checks", ())),
-        tiers=tuple(_tier(tier, endpoints) for tier in raw.get("tiers", ["specialist"])),
+        tiers=tuple(_tier(tier, endpoints, file.parent) for tier in raw.get("tiers", ["specialist"])),
         promise=Promise(raw["promise"]["error"], raw["promise"]["confidence"]),
         limits=Limits(
             p99=seconds(limits["p99"]) if "p99" in limits else None,
@@ -178,10 +178,12 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field:
     )
 
 
-def _tier(tier: Any, endpoints: Mapping[str, Endpoint]) -> SpecialistTier | EndpointTier:
+def _tier(tier: Any, endpoints: Mapping[str, Endpoint], folder: Path) -> SpecialistTier | EndpointTier:
     if tier == "specialist":
         return SpecialistTier()
     if "specialist" in tier:
         settings = {name: value for name, value in tier.items() if name != "specialist"}
+        if "unlabelled" in settings:
+            settings["unlabelled"] = folder / settings["unlabelled"]
         return SpecialistTier(tier_name(tier), tier["specialist"], **settings)
     return EndpointTier(tier_name(tier), endpoints[tier["endpoint"]], tier["model"], seconds(tier.get("timeout", "20s")))

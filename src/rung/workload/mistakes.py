@@ -25,7 +25,12 @@ Mistake = tuple[Steps, str]
 
 _META = jsonschema_rs.Draft202012Validator({"$ref": "https://json-schema.org/draft/2020-12/schema"})
 
-_SETTINGS = {"layers": ("distil",), "keep": ("prune",), "precision": ("heads", "finetune", "lora", "distil", "prune")}
+_SETTINGS = {
+    "layers": ("distil",),
+    "keep": ("prune",),
+    "unlabelled": ("distil", "prune"),
+    "precision": ("heads", "finetune", "lora", "distil", "prune"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,12 @@ def answer_mistakes(draft: Draft, folder: Path) -> Iterator[Mistake]:
 
 
 def file_mistakes(draft: Draft, folder: Path, gold: bool) -> Iterator[Mistake]:
-    """Files that are named and not there; `gold` False leaves out the gold file."""
-    name = draft.at("gold")
-    if gold and name is not None and not (folder / name).is_file():
-        yield ("gold",), f"the file {name} does not exist"
+    """Files that are named and not there; `gold` False leaves out those that are only learnt from."""
+    named: list[tuple[Steps, Any]] = [(("gold",), draft.at("gold"))]
+    named += [((*steps, "unlabelled"), as_mapping(tier).get("unlabelled")) for steps, tier in draft.sound("tiers")]
+    for steps, name in named:
+        if gold and name is not None and not (folder / name).is_file():
+            yield steps, f"the file {name} does not exist"
     for steps, check in draft.sound("checks"):
         yield from ((steps, message) for message in _carried(check.partition(":")[0], folder))
 
@@ -157,6 +164,9 @@ def _specialist_mistakes(tier: Any, before: Sequence[str], draft: Draft) -> Iter
     for setting, owner in _SETTINGS.items():
         if setting in settings and recipe not in owner:
             yield (setting,), f"is a setting of {' and '.join(owner)}, not of {recipe}"
+    fills = [(fill_of(schema), bool(patterns_of(schema))) for _, schema in draft.sound("answer", "properties")]
+    if recipe not in ("heads", "static") and fills and not any(f == "label" or (f == "copy" and not p) for f, p in fills):
+        yield (), f"there is nothing that {recipe} could learn: no label, and no copied field without a pattern"
     if recipe == "static":
         for field, schema in draft.sound("answer", "properties"):
             if fill_of(schema) == "copy" and not patterns_of(schema):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rung.models.copying import Found
 from rung.models.encoder import STATES, Words
 from rung.models.extraction import Extraction, Extractor, Habits, kinds_of
-from rung.models.tagger import INPUTS, Network, Span, Tagged, Tagger, best_path
+from rung.models.tagger import INPUTS, Network, Span, Tagged, Tagger, best_path, describe, score
 from rung.workload import Field
 
 TEXT = {"type": ["string", "null"], "fill": "copy"}
@@ -244,3 +244,28 @@ def test_the_best_path_is_the_best_of_all() -> None:
 
         every = list(np.ndindex(*(3,) * words))
         assert worth(tuple(best_path(scores, moves).tolist())) == pytest.approx(max(map(worth, every)), abs=1e-5)
+
+
+def test_a_tagger_scores_words_as_its_network_does_what_describes_them() -> None:
+    draw = np.random.default_rng(0)
+    shapes = {
+        "mean": STATES,
+        "scale": STATES,
+        "inner": (INPUTS, 8),
+        "inner_bias": 8,
+        "outer": (8, 3),
+        "outer_bias": 3,
+        "moves": (4, 3),
+    }
+    network = Network(**{name: draw.normal(0.5, 0.1, shape).astype(np.float32) for name, shape in shapes.items()})
+    texts = ["one line of seven words: six", "", "\n item  7\n\n   total 12.50\nx\nfar to the right of it all, 8\n", "word"]
+    words = [words_of(text) for text in texts]
+    words = [Words(one.starts, one.ends, draw.normal(0, 1, one.states.shape).astype(np.float16)) for one in words]
+    tagger = Tagger(["f"], network)
+    together, alone = (
+        tagger.score_all(texts, words),
+        [tagger.score_all([text], [one])[0] for text, one in zip(texts, words, strict=True)],
+    )
+    for text, one, *found in zip(texts, words, together, alone, strict=True):
+        expected = score(network, describe(text, one, network.mean, network.scale))
+        assert all(np.allclose(scores, expected, atol=1e-3) for scores in found)

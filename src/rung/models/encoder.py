@@ -25,6 +25,7 @@ from rung.core import RungError
 from rung.workload import Precision
 
 Embeddings = NDArray[np.float32]
+_Part = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float16]]
 
 WIDTH = 384
 WORDS = "embeddings.word_embeddings.weight"  # no recipe changes the words' own vectors: every encoder shares them
@@ -102,21 +103,20 @@ class Encoder:
         every = self.windows(texts)
         windows = [(at, window) for at, (found, _) in enumerate(every) for window in found]
         outputs = [output.name for output in self._session.get_outputs()[:4]]  # the embedding, and the states of three layers
-        states: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(windows)
+        parts: dict[int, _Part] = {}
         embeddings = np.empty((len(windows), WIDTH), np.float32)
         done = 0
         for batch, (found, *layers) in self._run_all([window.ids for _, window in windows], outputs):
             embeddings[batch] = found
             for row, index in enumerate(batch):
-                length = len(windows[index][1].ids)
-                states[index] = np.concatenate([layer[row, :length] for layer in layers], axis=1).astype(np.float16)
+                parts[index] = _words(windows[index][1], [layer[row] for layer in layers])
             done += len(batch)
             if progress is not None:
                 progress(done * len(texts) // len(windows))
         firsts = [index for index, (at, _) in enumerate(windows) if index == 0 or windows[index - 1][0] != at]
         bounds = [*firsts, len(windows)]
         words = [
-            _merge([windows[index][1] for index in range(start, end)], states[start:end], complete)
+            _merge([parts[index] for index in range(start, end)], complete)
             for (start, end), (_, complete) in zip(pairwise(bounds), every, strict=True)
         ]
         return self._checked(embeddings[firsts]), words
@@ -248,27 +248,33 @@ def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenise(tokenizer, texts)]
 
 
-def _merge(windows: Sequence[Any], states: Sequence[NDArray[np.float16]], whole: bool) -> Words:
+def _merge(parts: Sequence[_Part], whole: bool) -> Words:
     """The words of one text from its windows: where two hold a word, the one that shows more of what stands around it."""
-    parts = [_words(window, rows) for window, rows in zip(windows, states, strict=True)]
-    numbers, rooms, starts, ends = (np.concatenate([part[place] for part in parts]) for place in range(4))
+    if len(parts) == 1:
+        return Words(*parts[0][2:], whole)
+    numbers, rooms, starts, ends, states = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = np.lexsort((-rooms, numbers))
     kept = order[np.diff(numbers[order], prepend=-1) != 0]
-    return Words(starts[kept], ends[kept], np.concatenate([part[4] for part in parts])[kept], whole)
+    return Words(starts[kept], ends[kept], states[kept], whole)
 
 
-def _words(window: Any, rows: NDArray[np.float16]) -> tuple[NDArray[Any], ...]:
+def _words(window: Any, layers: Sequence[NDArray[np.float32]]) -> _Part:
     """One window's words: their numbers in the text, tokens to the window's nearer edge, starts, ends, and mean states."""
-    numbers = np.array([-1 if number is None else number for number in window.word_ids])
-    begins = np.flatnonzero((numbers >= 0) & (np.diff(numbers, prepend=-1) != 0))
-    stops = np.flatnonzero((numbers >= 0) & (np.diff(numbers, append=-1) != 0)) + 1
-    offsets = np.array(window.offsets, np.int32)
-    room = np.minimum(begins, len(rows) - stops)
-    if not len(begins):
-        return numbers[begins], room, offsets[begins, 0], offsets[begins, 1], np.empty((0, STATES), np.float16)
-    sums = np.add.reduceat(rows[: stops[-1]], begins, axis=0, dtype=np.float32)
-    means = (sums / (stops - begins)[:, None]).astype(np.float16)
-    return numbers[begins], room, offsets[begins, 0], offsets[stops - 1, 1], means
+    numbers: list[int | None] = [*window.word_ids, None]
+    begins = [at for at, number in enumerate(numbers) if number is not None and number != numbers[at - 1]]
+    stops = [at for at, number in enumerate(numbers, 1) if number is not None and number != numbers[at]]
+    offsets = window.offsets
+    first = np.array(begins, np.int64)
+    tokens = np.array(stops, np.int64) - first
+    sums = np.concatenate([layer[first] for layer in layers], axis=1)
+    for step in range(1, int(tokens.max(initial=1))):  # most words are one token: `reduceat` would take seven times as long
+        longer = np.flatnonzero(tokens > step)
+        sums[longer] += np.concatenate([layer[first[longer] + step] for layer in layers], axis=1)
+    states = (sums / tokens[:, None].astype(np.float32)).astype(np.float16)
+    rooms = [min(at, len(numbers) - 1 - stop) for at, stop in zip(begins, stops, strict=True)]
+    starts, ends = [offsets[at][0] for at in begins], [offsets[stop - 1][1] for stop in stops]
+    number, room, start, end = (np.array(row, np.int32) for row in ([numbers[at] for at in begins], rooms, starts, ends))
+    return number, room, start, end, states
 
 
 def _cut(rows: Sequence[list[int]], threads: int) -> Iterator[list[int]]:

@@ -7,10 +7,12 @@ page the label of a value. The best sequence of tags is found by the Viterbi alg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from itertools import groupby, pairwise
-from operator import itemgetter
+from operator import add, itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,13 @@ from numpy.typing import NDArray
 from rung.models.encoder import STATES, WIDTH, Words
 
 Array = NDArray[np.float32]
+Places = NDArray[np.integer]
 
 _CURRENCY = frozenset("$€£¥")
 SHAPES = 18  # how a word looks and where it stands: the encoder reads lower case, and knows no lines
 INPUTS = 3 * (STATES + SHAPES) + 4 * WIDTH
 _TOGETHER = 2_048  # words scored at once
+_PANEL = 64  # columns multiplied at once: for a few words OpenBLAS then takes half the time
 _LEFT = 4  # words to the left that are looked at together
 _NEAR = 2  # characters by which a word above may miss a column
 
@@ -84,6 +88,11 @@ class Tagger:
             raise ValueError("the tagger's weights do not fit its kinds")
         self.kinds = tuple(kinds)
         self.network = network
+        near, far = np.split(network.inner, [INPUTS - 4 * WIDTH])
+        left, start, above, over = np.split(far, 4)
+        near = np.hstack(np.split(near, 3))
+        self._near = [np.ascontiguousarray(near[:, at : at + _PANEL]) for at in range(0, near.shape[1], _PANEL)]
+        self._side, self._first = np.hstack([left, above]), np.hstack([start, over])
 
     def tag_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Tagged]:
         """The spans of each text."""
@@ -91,13 +100,33 @@ class Tagger:
 
     def score_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Array]:
         """Log-probabilities of each text's words' tags [words, tags]. Short texts share a product, long ones would fill the
-        memory together: a word's inputs take 20 kB."""
+        memory together."""
         found: list[Array] = []
         ends = np.cumsum([len(one.starts) for one in words], dtype=np.int64)
         for _, group in groupby(zip(texts, words, (ends // _TOGETHER).tolist(), strict=True), key=itemgetter(2)):
-            inputs = [describe(text, one, self.network.mean, self.network.scale) for text, one, _ in group]
-            found += np.split(score(self.network, np.concatenate(inputs)), np.cumsum([len(rows) for rows in inputs])[:-1])
+            some, theirs, _ = zip(*group, strict=True)
+            found += self._score(some, theirs)
         return found
+
+    def _score(self, texts: Sequence[str], words: Sequence[Words]) -> list[Array]:
+        """What `describe` and the two products give, for less: what a word sees of others is linear in their states, so each
+        word's are multiplied once, and added up where they are seen."""
+        layouts = [_layout(text, one) for text, one in zip(texts, words, strict=True)]
+        every = zip(texts, words, layouts, strict=True)
+        own = np.concatenate([_own(text, one, layout, self.network.mean, self.network.scale) for text, one, layout in every])
+        hidden = len(self.network.inner_bias)
+        side = self._side if any(len(layout.begins) > 1 for layout in layouts) else self._side[:, :hidden]
+        near, side = np.concatenate([own @ panel for panel in self._near], axis=1), own[:, :WIDTH] @ side
+        first = own[np.concatenate([layout.first for layout in layouts]), :WIDTH] @ self._first
+        ends = np.cumsum([(0, 0), *((len(layout.line), len(layout.begins)) for layout in layouts)], axis=0).tolist()
+        before: list[Array] = []
+        for layout, ((word, line), (word_end, line_end)) in zip(layouts, pairwise(ends), strict=True):
+            three, two, firsts = near[word:word_end], side[word:word_end], first[line:line_end]
+            rows = [three[:, at : at + hidden] for at in (0, hidden, 2 * hidden)]
+            rows += [two[:, :hidden], two[:, -hidden:], firsts[:, :hidden], firsts[:, hidden:]]
+            before.append(reduce(add, _around(rows, layout)))
+        scores = _finish(np.concatenate(before), self.network)
+        return [scores[word:end] for (word, _), (end, _) in pairwise(ends)]
 
     def _read(self, scores: Array, words: Words) -> Tagged:
         path = best_path(scores, self.network.moves)
@@ -111,54 +140,71 @@ class Tagger:
         return Tagged(tuple(spans), words, dict(zip(self.kinds, inside.T, strict=True)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where words stand: their `line` in the text, and their `column` and `end` in it; which are the `first` of their line,
+    [words] all; and the first words' places, `begins` [lines that have words]."""
+
+    line: Places
+    column: Places
+    end: Places
+    first: NDArray[np.bool_]
+    begins: Places
+
+
 def describe(text: str, words: Words, mean: Array, scale: Array) -> Array:
     """The network's inputs [words, INPUTS]: each word's states and shape, those of the word before and of the one after, and
     the first states of what stands to the left in the line, at the line's start, above, and at the start of the line above."""
-    states = ((words.states - mean) / scale).astype(np.float32)
-    line, column = _layout(text, words)
-    own = np.concatenate([states, _shapes(text, words, line, column)], axis=1, dtype=np.float32)
-    around = np.zeros((len(own) + 2, own.shape[1]), np.float32)
-    around[1:-1] = own
-    return np.concatenate([own, around[:-2], around[2:], _context(states[:, :WIDTH], words, line, column)], axis=1)
+    layout = _layout(text, words)
+    own = _own(text, words, layout, mean, scale)
+    states = own[:, :WIDTH]
+    firsts = states[layout.begins]
+    *near, left, above, start, over = _around((own, own, own, states, states, firsts, firsts), layout)
+    return np.concatenate([*near, left, start, above, over], axis=1)
 
 
-def _layout(text: str, words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each word's line, and the place of its first character in it, [words] both."""
-    breaks = np.array([-1, *(place for place, character in enumerate(text) if character == "\n")])
-    line = np.searchsorted(breaks, words.starts, side="right") - 1
-    return line.astype(np.int64), (words.starts - breaks[line] - 1).astype(np.int64)
+def _layout(text: str, words: Words) -> _Layout:
+    breaks = np.array([-1, *(match.start() for match in re.finditer("\n", text))])
+    line = breaks.searchsorted(words.starts, side="right") - 1
+    first = np.ones(len(line), np.bool_)
+    np.not_equal(line[1:], line[:-1], out=first[1:])
+    column = words.starts - breaks[line] - 1
+    return _Layout(line, column, column + words.ends - words.starts, first, first.nonzero()[0])
 
 
-def _shapes(text: str, words: Words, line: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
-    """How each word looks and where it stands in its line and in the text, [words, SHAPES]."""
-    count = len(line)
-    first = np.diff(line, prepend=-1) != 0
-    gap = words.starts - np.concatenate([[0], words.ends[:-1]])
-    place = np.stack(
-        [
-            (gap == 0) & (words.starts > 0),
-            (gap > 1) & ~first,
-            first,
-            np.diff(line, append=-1) != 0,
-            np.minimum(column, 80) / 40,
-            np.minimum(line, 10) / 5,
-            np.minimum(line.max(initial=0) - line, 10) / 5,
-            line / (line.max(initial=0) + 1),
-        ],
-        axis=1,
-    )
-    looks = [_look(text[start:end]) for start, end in zip(words.starts.tolist(), words.ends.tolist(), strict=True)]
-    return np.concatenate([np.array(looks, np.float32).reshape(count, SHAPES - place.shape[1]), place], axis=1, dtype=np.float32)
+def _own(text: str, words: Words, layout: _Layout, mean: Array, scale: Array) -> Array:
+    """Each word's standardised states, how it looks, and where it stands in its line and in the text,
+    [words, STATES + SHAPES]."""
+    own = np.empty((len(words.starts), STATES + SHAPES), np.float32)
+    np.subtract(words.states, mean, out=own[:, :STATES])
+    own[:, :STATES] /= scale
+    if not len(own):
+        return own
+    line, last = layout.line, layout.line[-1]
+    gap = words.starts.copy()
+    gap[1:] -= words.ends[:-1]
+    own[:, STATES:-8] = [_look(text[start:end]) for start, end in zip(words.starts.tolist(), words.ends.tolist(), strict=True)]
+    own[:, -8] = (gap == 0) & (words.starts > 0)
+    own[:, -7] = (gap > 1) & ~layout.first
+    own[:, -6] = layout.first
+    own[:-1, -5] = layout.first[1:]
+    own[-1, -5] = 1
+    own[:, -4] = np.minimum(layout.column, 80) / 40
+    own[:, -3] = np.minimum(line, 10) / 5
+    own[:, -2] = np.minimum(last - line, 10) / 5
+    own[:, -1] = line / (last + 1)
+    return own
 
 
 def _look(word: str) -> tuple[float, ...]:
+    letters = word.isalpha()
     return (
         word.isdigit(),
-        any(character.isdigit() for character in word),
-        word.isalpha(),
+        not letters and any(map(str.isdigit, word)),
+        letters,
         word.istitle(),
         word.isupper(),
-        not any(character.isalnum() for character in word),
+        not letters and not any(map(str.isalnum, word)),
         not _CURRENCY.isdisjoint(word),
         word in (".", ","),
         word in (":", "|"),
@@ -166,32 +212,49 @@ def _look(word: str) -> tuple[float, ...]:
     )
 
 
-def _context(states: Array, words: Words, line: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
-    """The mean states of up to `_LEFT` words to the left, the line's first word's, the mean of the words above, and the first
-    word's of the line above, [words, 4 * WIDTH]; zeros where nothing stands."""
-    context = np.zeros((len(states), 4, WIDTH), np.float32)
-    end = column + words.ends - words.starts
-    starts = np.flatnonzero(np.diff(line, prepend=-1))
-    above = slice(0, 0)
-    for begin, stop in pairwise([*starts.tolist(), len(line)]):
-        here = slice(begin, stop)
-        sums = np.concatenate([np.zeros((1, WIDTH), np.float32), states[here].cumsum(axis=0)])
-        at = np.arange(stop - begin)
-        back = np.maximum(at - _LEFT, 0)
-        context[here, 0] = (sums[at] - sums[back]) / np.maximum(at - back, 1)[:, None]
-        context[begin + 1 : stop, 1] = states[begin]
-        if above.stop:
-            over = (column[above] < end[here, None] + _NEAR) & (end[above] > column[here, None] - _NEAR)
-            weights = np.where(over.any(axis=1, keepdims=True), over, True).astype(np.float32)
-            context[here, 2] = weights @ states[above] / weights.sum(axis=1, keepdims=True)
-            context[here, 3] = states[above.start]
-        above = here
-    return context.reshape(len(states), 4 * WIDTH)
+def _around(rows: Sequence[Array], layout: _Layout) -> list[Array]:
+    """What each word sees, [words, any width] each, zeros where nothing stands: its own row, that of the word before and of the
+    one after; the mean of up to `_LEFT` words' to the left, and of the words' above; the line's first word's, and that of the
+    line above. `rows` are in that order, the last two with one row for each line."""
+    own, before, after, left, above, start, over = rows
+    row = layout.first.cumsum() - 1
+    seen = [own, np.zeros_like(before), np.zeros_like(after), _left(left, layout, row), np.zeros_like(left)]
+    seen[1][1:] = before[:-1]
+    seen[2][:-1] = after[1:]
+    started = start[row]
+    started[layout.begins] = 0
+    if len(layout.begins) > 1:
+        return [*seen[:4], _above(above, layout), started, np.concatenate([np.zeros_like(over[:1]), over])[row]]
+    return [*seen, started, seen[4]]
+
+
+def _left(left: Array, layout: _Layout, row: Places) -> Array:
+    at = np.arange(len(row)) - layout.begins[row]
+    total = np.zeros_like(left)
+    for step in range(1, _LEFT + 1):
+        total[step:] += left[:-step] if len(layout.begins) < 2 else left[:-step] * (at[step:, None] >= step)
+    return total / np.minimum(np.maximum(at, 1), _LEFT).astype(np.float32)[:, None]
+
+
+def _above(above: Array, layout: _Layout) -> Array:
+    column, end = layout.column, layout.end
+    total = np.zeros_like(above)
+    lines = [slice(*ends) for ends in pairwise([*layout.begins.tolist(), len(above)])]
+    for up, here in pairwise(lines):
+        over = (column[up] < end[here, None] + _NEAR) & (end[up] > column[here, None] - _NEAR)
+        over |= ~over.any(axis=1, keepdims=True)  # where no word stands above, all of the line do
+        weights = over.astype(np.float32)
+        total[here] = weights @ above[up] / weights.sum(axis=1, keepdims=True)
+    return total
 
 
 def score(network: Network, inputs: Array) -> Array:
-    """Log-probabilities of each word's tags [words, tags]."""
-    hidden = np.maximum(inputs @ network.inner + network.inner_bias, 0)
+    """Log-probabilities of each word's tags [words, tags], from what `describe` gives."""
+    return _finish(inputs @ network.inner, network)
+
+
+def _finish(before: Array, network: Network) -> Array:
+    hidden = np.maximum(before + network.inner_bias, 0)
     logits = hidden @ network.outer + network.outer_bias
     logits -= logits.max(axis=1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
@@ -201,17 +264,16 @@ def best_path(scores: Array, moves: Array) -> NDArray[np.int64]:
     """The most probable sequence of tags [words] (Viterbi 1967)."""
     if not len(scores):
         return np.empty(0, np.int64)
-    total = moves[-1] + scores[0]
-    back = np.empty(scores.shape, np.int64)
-    for place in range(1, len(scores)):
-        reached = total[:, None] + moves[:-1]
-        back[place] = reached.argmax(axis=0)
-        total = reached.max(axis=0) + scores[place]
-    path = np.empty(len(scores), np.int64)
-    path[-1] = total.argmax()
-    for place in range(len(scores) - 1, 0, -1):
-        path[place - 1] = back[place, path[place]]
-    return path
+    totals = [moves[-1] + scores[0]]
+    after = moves[:-1]
+    each = np.empty_like(after)
+    for reached in scores[1:]:
+        np.add(totals[-1][:, None], after, out=each)
+        totals.append(np.maximum.reduce(each, axis=0) + reached)
+    path = [int(totals[-1].argmax())]
+    for total in reversed(totals[:-1]):  # where each came from is asked of the best alone
+        path.append(int((total + after[:, path[-1]]).argmax()))
+    return np.array(path[::-1], np.int64)
 
 
 def _runs(path: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -108,6 +108,9 @@ class Timed:
         self.seconds = 0.0
         self._embed = embed
 
+    def open(self) -> None:
+        """It is open."""
+
     def embed(self, texts: Sequence[str], progress: Any = None) -> Any:
         began = time.perf_counter()
         found = self._embed(texts)

@@ -116,6 +116,9 @@ class CountingEncoder:
         self.asked = 0
         self._encoder = encoder
 
+    def open(self) -> None:
+        self._encoder.open()
+
     def embed(self, texts: Sequence[str], progress: Any = None) -> NDArray[np.float32]:
         self.asked += len(texts)
         return self._encoder.embed(texts, progress)

@@ -9,11 +9,12 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -70,7 +71,7 @@ class Encoder:
 
     `name` identifies the numerics and serves as a cache key; `agreement` is the smallest cosine between the quantised graph and
     the float32 one over the texts it was verified on, also where it was too small and `precision` is float32 for that reason.
-    `folder` holds the files of an encoder of one's own; None is the one that all share.
+    `folder` holds the files of an encoder of one's own; None is the one that all share. `size` is the model's, in bytes.
     """
 
     name: str
@@ -81,6 +82,11 @@ class Encoder:
     _threads: int = field(repr=False)
     _pool: ThreadPoolExecutor = field(repr=False)  # kept: malloc gives new threads new arenas, and memory would creep up
     folder: Path | None = None
+    size: int = 0
+
+    def open(self) -> None:
+        """Open the model now, and not with the first text. Raises EncoderError."""
+        self._session.get_outputs()
 
     def embed(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Embeddings:
         """Embeddings of length one, [len(texts), 384]. `progress` is told how many texts are done so far.
@@ -166,7 +172,8 @@ def open_encoder(cache: Path | None = None, threads: int | None = None) -> Encod
     name = f"minilm-l6-v2-{verdict['precision']}-{verdict['sha256'][:8]}"
     threads = threads or os.cpu_count() or 1
     pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
-    return Encoder(name, verdict["precision"], verdict["agreement"], tokenizer, open_session(model), threads, pool)
+    session = _Lazy(folder)
+    return Encoder(name, verdict["precision"], verdict["agreement"], tokenizer, session, threads, pool, size=len(model))
 
 
 def open_own(folder: Path, like: Encoder) -> Encoder:
@@ -181,8 +188,36 @@ def open_own(folder: Path, like: Encoder) -> Encoder:
     name = f"minilm-own-{verdict['precision']}-{verdict['sha256'][:8]}"
     session = open_session(model)
     return replace(
-        like, name=name, precision=verdict["precision"], agreement=verdict["agreement"], _session=session, folder=folder
+        like,
+        name=name,
+        precision=verdict["precision"],
+        agreement=verdict["agreement"],
+        _session=session,
+        folder=folder,
+        size=len(model),
     )
+
+
+class _Lazy:
+    """The shared model's session, opened when it is first asked: where every specialist has an encoder of its own it never is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock, self._session = folder, Lock(), cast(Any, None)
+
+    def run(self, outputs: list[str], tokens: Mapping[str, NDArray[np.int64]]) -> list[Any]:
+        return self._opened().run(outputs, tokens)
+
+    def get_outputs(self) -> list[Any]:
+        return self._opened().get_outputs()
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._session is None:
+                found = _read_built(self._folder)
+                if found is None:
+                    raise EncoderError(f"{self._folder}: the encoder has been damaged since it was found. Start again.")
+                self._session = open_session(found[0])
+        return self._session
 
 
 def read_weights(folder: Path | None) -> dict[str, NDArray[np.float32]]:

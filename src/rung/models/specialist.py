@@ -307,6 +307,7 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
                 f"{folder}: was trained on the encoder {heads['encoder']} and this machine has {encoder.name}. "
                 "Train again here with `rung train`."
             )
+        encoder.open()  # and not with the first case
         labels = [_label_head(head) for head in heads["labels"]]
         copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
         machine = _read_machine(heads["kernel"], tensors) if labels else None

@@ -45,8 +45,8 @@ class LadderError(RungError):
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """One specialist in numbers: of `cases` test cases `answered` at the promise, `wrong` of those; seconds at the 50th and 99th
-    percentile of arrivals at `rate` a second; bytes of memory, and on disk. `refused` says why it will not do, in a sentence;
-    empty if it will."""
+    percentile of arrivals at `rate` a second; bytes of memory, and of what serves on disk, the encoder included. `refused`
+    says why it will not do, in a sentence; empty if it will."""
 
     tier: SpecialistTier
     cases: int
@@ -98,7 +98,11 @@ def climb_ladder(workload: Workload, progress: Progress = silent, encoder: Encod
     trainer = Trainer(workload, study.training, encoder, progress)
     for tier in tiers:
         trainer.require(tier)
-    found = [_weigh(replace(workload, tiers=(tier,)), study, trainer.train(tier), progress) for tier in tiers]
+    found: list[Weighed] = []
+    for tier in tiers:
+        weighed = _weigh(replace(workload, tiers=(tier,)), study, trainer.train(tier), progress)
+        shared = tier.recipe == "heads" and tier.precision == "int8"
+        found.append(replace(weighed, size=weighed.size + encoder.size) if shared else weighed)
     return choose(sorted(found, key=lambda one: one.size), workload.limits)
 
 

@@ -65,10 +65,9 @@ def objecting(case: Case, fields: Fields) -> tuple[Problem, ...]:
 
 
 def cascade_of(*models: FakeModel, level: float = 0.9) -> Cascade:
-    names = ["small", "large"]
+    names = ["small", "vendor/large"]
     tiers = tuple(
-        Tier(name, model, lambda signals: signals["p"], repairs=name == "large")
-        for name, model in zip(names, models, strict=False)
+        Tier(name, model, lambda signals: signals["p"], repairs="/" in name) for name, model in zip(names, models, strict=False)
     )
     return Cascade(tiers, level, "r1", lambda fields: fields, objecting)
 
@@ -132,7 +131,7 @@ def test_a_climb_asks_every_tier_and_trusts_none() -> None:
     (decision,) = asyncio.run(climb(cascade, [Case("0")]))
     assert [(attempt.tier, attempt.confidence, attempt.trusted) for attempt in decision.attempts] == [
         ("small", 1.0, False),
-        ("large", 1.0, False),
+        ("vendor/large", 1.0, False),
     ]
 
 
@@ -168,7 +167,7 @@ def test_evidence_counts_each_tier_the_people_and_the_money() -> None:
     evidence = asyncio.run(evaluate(cascade_of(small, large), agreed("a", "b", "c", "e"), PROMISE, THRESHOLD, ticks.append))
     assert evidence.tiers == (
         TierEvidence("small", 2, 1, upper_bound(1, 2, 0.95)),
-        TierEvidence("large", 1, 0, upper_bound(0, 1, 0.95)),
+        TierEvidence("vendor/large", 1, 0, upper_bound(0, 1, 0.95)),
     )
     assert (evidence.cases, evidence.answered, evidence.wrong, evidence.people, sum(ticks)) == (4, 3, 1, 1, 4)
     assert (evidence.escalated, evidence.cost, evidence.timed, evidence.p99) == (0.5, 0.25, 4, pytest.approx(4.0))
@@ -202,7 +201,7 @@ def test_a_gate_names_the_number_the_excess_and_what_would_help() -> None:
         "the specialist, would help."
     )
     assert refused(EVIDENCE, escalated=0.15) == (
-        "  16.7% of the cases leave the first tier, 1.7 points over limits.escalated of 15% (n=1200). More gold for the labels "
+        "  16.7% of the cases leave the specialists, 1.7 points over limits.escalated of 15% (n=1200). More gold for the labels "
         "it confuses, or a promise that allows more error, would help."
     )
 
@@ -255,3 +254,12 @@ def test_times_are_the_slowest_seen_not_between_two() -> None:
     evidence = asyncio.run(evaluate(cascade_of(model(answers)), gold, PROMISE, THRESHOLD))
     seconds = np.arange(1, 101)
     assert (evidence.p50, evidence.p99) == (np.quantile(seconds, 0.5, method="higher"), 100.0)
+
+
+def test_what_static_leaves_to_the_encoder_has_not_left_the_specialists() -> None:
+    static, encoder = model({"0": says("a", 0.95), "1": says("b", 0.1)}), model({"1": says("b", 0.95)})
+    cascade = cascade_of(static, encoder)
+    both = replace(
+        cascade, tiers=tuple(replace(tier, name=name) for tier, name in zip(cascade.tiers, ("static", "specialist"), strict=True))
+    )
+    assert asyncio.run(evaluate(both, agreed("a", "b"), PROMISE, THRESHOLD)).escalated == 0.0

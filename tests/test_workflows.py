@@ -184,7 +184,7 @@ def test_limits_that_do_not_hold_are_named_with_their_numbers(mixed: Callable[..
     with pytest.raises(GateError) as refused:
         train(workload, encoder=minilm)
     said = str(refused.value)
-    assert re.search(r"\d+\.\d% of the cases leave the first tier, \d+\.\d points over limits\.escalated of 0%", said)
+    assert re.search(r"\d+\.\d% of the cases leave the specialists, \d+\.\d points over limits\.escalated of 0%", said)
     assert "over limits.p99" in said and "cost" not in said
     assert (refused.value.exit_status, releases(workload)) == (1, [])
 

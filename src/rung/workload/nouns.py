@@ -89,7 +89,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What must hold besides the promise: seconds at the 99th percentile, US dollars per case, share leaving the first tier."""
+    """What must hold besides the promise: seconds at the 99th percentile, US dollars per case, share leaving the specialists."""
 
     p99: float | None = None
     cost_per_case: float | None = None

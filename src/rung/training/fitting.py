@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.core import same
+from rung.core import Fields, same
 from rung.models.calibration import Calibration, logit
 from rung.models.copying import Found
 from rung.models.extraction import learnt
@@ -98,3 +98,15 @@ def _prior(choice: NDArray[np.intp], right: NDArray[np.bool_], labels: int) -> N
     base = float(right.mean()) if len(right) else 0.5
     chosen, correct = np.bincount(choice, minlength=labels), np.bincount(choice[right], minlength=labels)
     return np.array([logit((c + PRIOR_CASES * base) / (n + PRIOR_CASES)) for c, n in zip(correct, chosen, strict=True)])
+
+
+def place_labels(expected: Sequence[Fields], fields: Sequence[Field]) -> NDArray[np.int64]:
+    """Each case's label in each label field, as its place in `Field.labels` [cases, fields]."""
+    places = [{_key(label): at for at, label in enumerate(field.labels)} for field in fields]
+    found = [[place[_key(row[field.name])] for field, place in zip(fields, places, strict=True)] for row in expected]
+    return np.array(found, np.int64).reshape(len(expected), len(fields))
+
+
+def _key(label: object) -> tuple[bool, object]:
+    """True and 1 are equal in Python and two different labels in JSON."""
+    return isinstance(label, bool), label

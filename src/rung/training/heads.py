@@ -35,7 +35,7 @@ from rung.models.specialist import (
     trust,
 )
 from rung.training.copies import Copies, Folds, Lost, folds_of
-from rung.training.fitting import fit_copy_head, fit_label_head
+from rung.training.fitting import fit_copy_head, fit_label_head, place_labels
 from rung.workload import Field
 
 Array = NDArray[np.float32]
@@ -164,21 +164,11 @@ def gram(grams: Sequence[Sparse]) -> Array:
 
 def _targets(expected: Sequence[Fields], fields: Sequence[Field]) -> tuple[Array, list[slice]]:
     """One-hot labels of all fields side by side, [n, labels], and each field's columns."""
-    blocks: list[Array] = []
-    columns: list[slice] = []
-    start = 0
-    for field in fields:
-        position = {_key(label): index for index, label in enumerate(field.labels)}
-        block = np.zeros((len(expected), len(field.labels)), np.float32)
-        block[np.arange(len(expected)), [position[_key(row[field.name])] for row in expected]] = 1
-        blocks.append(block)
-        columns.append(slice(start, start := start + len(field.labels)))
-    return np.concatenate(blocks, axis=1), columns
-
-
-def _key(label: object) -> tuple[bool, object]:
-    """True and 1 are equal in Python and two different labels in JSON."""
-    return isinstance(label, bool), label
+    sizes = [len(field.labels) for field in fields]
+    starts = np.cumsum([0, *sizes[:-1]])
+    targets = np.zeros((len(expected), sum(sizes)), np.float32)
+    np.put_along_axis(targets, place_labels(expected, fields) + starts, 1, axis=1)
+    return targets, [slice(start, start + size) for start, size in zip(starts.tolist(), sizes, strict=True)]
 
 
 def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[slice], folds: Folds) -> Kernel:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rung.core import Fields
 from rung.gold import digest_of
 from rung.models.encoder import Encoder
+from rung.training.fitting import place_labels
 from rung.training.tagging import IGNORED, Tags
 from rung.workload import Field
 
@@ -93,8 +94,7 @@ def prepare(
     """Lessons of the texts with their label fields; `tags` are the words' tags and the number of kinds, if spans are learnt.
     `unlabelled` texts stand behind the others."""
     label_fields = [field for field in fields if field.fill == "label"]
-    places = [{_key(label): place for place, label in enumerate(field.labels)} for field in label_fields]
-    labels = [[place[_key(row[field.name])] for field, place in zip(label_fields, places, strict=True)] for row in expected]
+    labels = place_labels(expected, label_fields)
     windows: list[Window] = []
     marked = list(tags[0]) if tags else None
     for at, (found, _) in enumerate(encoder.windows([*texts, *unlabelled])):
@@ -108,10 +108,9 @@ def prepare(
             marked.append(np.full(len(numbers), IGNORED))
     none = np.zeros(len(unlabelled), np.bool_)
     held = hold_out(texts)
-    rows = np.array(labels, np.int64).reshape(len(texts), len(label_fields))
     return Lessons(
         tuple(windows),
-        np.concatenate([rows, np.full((len(unlabelled), len(label_fields)), IGNORED)]),
+        np.concatenate([labels, np.full((len(unlabelled), len(label_fields)), IGNORED)]),
         tuple(len(field.labels) for field in label_fields),
         marked,
         tags[1] if tags else 0,
@@ -144,8 +143,3 @@ def hold_out(texts: Sequence[str]) -> NDArray[np.bool_]:
     held[draws.index(min(draws))] = True  # one at least
     held[draws.index(max(draws))] = False  # and one to learn from
     return held
-
-
-def _key(label: object) -> tuple[bool, object]:
-    """True and 1 are equal in Python and two different labels in JSON."""
-    return isinstance(label, bool), label

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from rung.core import Fields, same
+from rung.core import Fields
 from rung.models.copying import open_copier
 from rung.models.encoder import WIDTH, Encoder
 from rung.models.extraction import learnt
@@ -43,7 +43,7 @@ from rung.models.static import (
     spans,
 )
 from rung.training.copies import folds_of
-from rung.training.fitting import fit_copy_head, fit_label_head
+from rung.training.fitting import fit_copy_head, fit_label_head, place_labels
 from rung.training.heads import Trained
 from rung.workload import Field
 
@@ -132,7 +132,7 @@ def _train_labels(
     """The network and the heads of all label fields; their rehearsed values and probabilities go into `found`."""
     tokens = Reader().read(texts)
     columns = spans([field.labels for field in fields])
-    truth = np.array([[_position(field, row[field.name]) for field in fields] for row in expected])
+    truth = place_labels(expected, fields)
     targets = np.concatenate([np.eye(len(f.labels), dtype=np.float32)[own] for f, own in zip(fields, truth.T, strict=True)], 1)
     folds = folds_of(len(texts), FOLDS, None)
     centred, used = vectors - vectors.mean(axis=0), np.unique(tokens.ids)
@@ -158,10 +158,6 @@ def _train_labels(
         choice, signals = read
         found[field.name] = [field.labels[at] for at in choice.tolist()], calibrate_all(head.calibration, signals)
     return network, heads
-
-
-def _position(field: Field, label: object) -> int:
-    return next(at for at, one in enumerate(field.labels) if same(one, label))
 
 
 def _pick(tokens: Tokens, texts: NDArray[np.intp]) -> Tokens:

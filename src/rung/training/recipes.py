@@ -25,7 +25,7 @@ Advance = Callable[[int], None]
 
 _torch = cast(Any, torch)
 
-ADAPTER_RATE = 1e-3  # adapters start at nothing and are a twentieth of the weights
+ADAPTER_RATE = 1e-3  # adapters start at nothing and are a sixteenth of the weights
 
 
 class Recipe(Protocol):

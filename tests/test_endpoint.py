@@ -16,7 +16,7 @@ from rung.cascade.redaction import Redacting
 from rung.core import Answer, Case, Problem
 from rung.models.endpoint import LARGEST_BODY, OPENS_AFTER, EndpointError, EndpointModel
 from rung.testing import FakeEndpoint, FakeModel, Reply
-from rung.workflows import train, training
+from rung.workflows import judging, train
 from rung.workflows.rehearsal import EndpointSilent
 from rung.workload import Endpoint, EndpointTier, Price
 from small_workload import write_workload
@@ -216,7 +216,7 @@ def test_what_was_answered_inside_or_in_other_words_is_asked_again(tmp_path: Pat
         return len([*(workload.state / "cache").glob("answers-*.jsonl")])
 
     assert [kept("inside"), kept("inside"), kept("outside")] == [1, 1, 2]
-    monkeypatch.setattr(training, "Prompt", ["other words"])
+    monkeypatch.setattr(judging, "Prompt", ["other words"])
     assert kept("outside") == 3
 
 

@@ -21,7 +21,7 @@ from rung.gold import Example, GoldError, digest_of, read_gold, read_texts
 from rung.models.encoder import Encoder, read_weights
 from rung.models.graph import count_layers
 from rung.release import learnt_by, open_specialist
-from rung.testing import check_recipe
+from rung.testing import FakeEndpoint, Reply, check_recipe
 from rung.training.course import MOST
 from rung.training.heads import Trained
 from rung.training.lessons import Lessons, hold_out, prepare, replay
@@ -30,8 +30,10 @@ from rung.workflows import evaluate_release, specialists
 from rung.workflows.judging import open_study
 from rung.workflows.lineage import Origin, answer_digest
 from rung.workflows.progress import silent
+from rung.workflows.rehearsal import EndpointSilent
 from rung.workflows.specialists import RecipeError, train_specialists
 from rung.workload import SpecialistTier, Workload, WorkloadError
+from served import declared, serving
 from small_workload import INTENTS, messages, write_gold, write_workload
 
 TEXTS = [
@@ -48,6 +50,7 @@ TRAIN = """
 import sys
 from rung.gold import read_gold
 from rung.models.encoder import open_encoder
+from rung.workflows.rehearsal import EndpointSilent
 from rung.workflows.specialists import train_specialists
 from rung.workload import load
 
@@ -258,6 +261,77 @@ def test_a_student_learns_from_texts_without_an_answer_too_but_not_from_those_in
     assert set(trained.rehearsal) == set(np.flatnonzero(held).tolist())
 
 
+@pytest.fixture
+def taught(minilm: Encoder, tmp_path: Path) -> Callable[..., tuple[Lessons, FakeEndpoint]]:
+    """The lessons of a student whose teacher, an endpoint with this script, answers 40 texts; 36 cases are gold."""
+
+    def consult(script: Callable[[dict[str, Any]], Reply]) -> tuple[Lessons, FakeEndpoint]:
+        texts = [{"input": line["input"]} for line in LATER]
+        (tmp_path / "more.jsonl").write_text("".join(json.dumps(line) + "\n" for line in texts), encoding="utf-8")
+        teacher = {"endpoint": "slm", "model": "large", "timeout": "5s"}
+        with serving(script) as server:
+            tiers = [{"specialist": "distil", "unlabelled": "more.jsonl", "teacher": teacher}]
+            workload = write_workload(tmp_path, messages(36), declared(server), tiers=tiers, answer=COPIED)
+            trainer = specialists.Trainer(workload, read_gold(workload).examples, minilm, silent)
+            (tier,) = workload.tiers
+            assert isinstance(tier, SpecialistTier)
+            lessons = trainer.lessons(tier, tier.teacher)
+            asked = len(server.bodies)
+            assert trainer.lessons(tier, tier.teacher).digest() == lessons.digest()
+            assert len(server.bodies) == asked, "what was answered is kept"
+            return lessons, server
+
+    return consult
+
+
+def says(answer: dict[str, Any], logprob: float = -0.1) -> Reply:
+    return Reply(answer, tokens=[(json.dumps(answer), logprob)])
+
+
+LATER = messages(40, seed=7)
+KNOWN = {line["input"]: line["expected"] for line in [*messages(36), *LATER]}
+COPIED = {
+    "type": "object",
+    "properties": {"intent": {"enum": list(INTENTS)}, "order": {"type": ["string", "null"], "fill": "copy"}},
+    "required": ["intent", "order"],
+    "additionalProperties": False,
+}
+
+
+def asked(body: dict[str, Any]) -> str:
+    return str(body["messages"][-1]["content"]).split("\n\n---\n")[0]
+
+
+def test_a_teacher_behind_an_endpoint_answers_texts_and_is_believed_as_far_as_it_is_right_on_gold(
+    taught: Callable[..., tuple[Lessons, FakeEndpoint]],
+) -> None:
+    lessons, server = taught(lambda body: says(KNOWN[asked(body)]))
+    later = len(lessons.taught) - 36
+    assert len(server.bodies) == 36 + later, "gold says how far it can be believed"
+    assert lessons.taught[36:].all()
+    assert (lessons.sure[36:] > 0.9).all()
+    assert lessons.tags is not None
+    assert sum((tags > 0).any() for tags in lessons.tags[36:]) > 5, "what it copied teaches spans"
+
+
+def test_a_teacher_that_guesses_is_hardly_believed(taught: Callable[..., tuple[Lessons, FakeEndpoint]]) -> None:
+    lessons, _ = taught(lambda body: says({"intent": next(iter(INTENTS)), "order": None}))
+    assert 0.2 < lessons.sure[36:].mean() < 0.5, "a third of gold has that intent"
+    assert lessons.tags is not None
+
+
+def test_what_the_checks_refuse_teaches_nothing(taught: Callable[..., tuple[Lessons, FakeEndpoint]]) -> None:
+    lessons, _ = taught(
+        lambda body: says({"intent": "no intent", "order": None} if asked(body) == LATER[0]["input"] else KNOWN[asked(body)])
+    )
+    assert int((~lessons.taught[36:]).sum()) == 1
+
+
+def test_a_teacher_that_does_not_answer_stops_the_training(taught: Callable[..., tuple[Lessons, FakeEndpoint]]) -> None:
+    with pytest.raises(EndpointSilent, match="run `rung train` again"):
+        taught(lambda body: Reply(status=400))
+
+
 def test_a_file_of_texts_is_checked_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "more.jsonl").write_text('{"input": "fine"}\n{"input": " "}\n{}\n[1]\n', encoding="utf-8")
     with pytest.raises(GoldError) as refused:
@@ -273,12 +347,18 @@ def test_a_file_of_texts_is_checked_line_by_line(tmp_path: Path) -> None:
         ({"specialist": "static", "precision": "int4"}, "tiers.0.precision: is a setting of heads and finetune"),
         ({"specialist": "distil", "unlabelled": "none.jsonl"}, "tiers.0.unlabelled: the file none.jsonl does not exist"),
         ({"specialist": "distil", "layers": 9}, "tiers.0.layers"),
+        ({"specialist": "distil", "teacher": {"endpoint": "x", "model": "y"}}, "tiers.0.teacher: needs unlabelled"),
+        ({"specialist": "distil", "teacher": {"endpoint": "x", "model": "y"}}, "tiers.0.teacher.endpoint: x is not in endpoints"),
+        (
+            {"specialist": "lora", "teacher": {"endpoint": "x", "model": "y"}},
+            "tiers.0.teacher: is a setting of distil, not of lora",
+        ),
         ({"specialist": "boosting"}, "tiers.0.specialist"),
     ],
 )
 def test_settings_that_a_recipe_does_not_have_are_mistakes(tier: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(WorkloadError) as refused:
-        write_workload(tmp_path, 6, tiers=[tier])
+        write_workload(tmp_path, 6, {}, tiers=[tier])
     assert said in str(refused.value)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,39 +24,17 @@ from rung.evaluation import GateError
 from rung.gold import GoldError
 from rung.models.encoder import Encoder
 from rung.release import Release, ReleaseError, close_models, find_release, inputs_of, open_release
-from rung.testing import FakeEndpoint, Reply
+from rung.testing import Reply
 from rung.workflows import evaluate_release, train
 from rung.workflows.rehearsal import EndpointSilent
 from rung.workload import Workload, WorkloadError
+from served import declared, serving
 from small_workload import CONTENT, INTENTS, CountingEncoder, messages, with_mixed, write_gold, write_workload
 
 MIXED = with_mixed(280, 40)  # gold that the specialist cannot answer in full
 TIERS = ["specialist", {"endpoint": "slm", "model": "phi", "timeout": "5s"}]
 
 Lines = Sequence[Mapping[str, Any]]
-
-
-@contextmanager
-def serving(script: Callable[[dict[str, Any]], Reply]) -> Iterator[FakeEndpoint]:
-    """A fake endpoint in a thread of its own: training runs its own event loop."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    server = FakeEndpoint(script)
-    try:
-        asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
-        yield server
-        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-def declared(server: FakeEndpoint, **changes: Any) -> dict[str, Any]:
-    """An `endpoints.yaml` with this server in it."""
-    price = {"input": 1.0, "output": 2.0}
-    return {"slm": {"url": server.url, "size": "core", "weights": "open", "boundary": "inside", "price": price, **changes}}
 
 
 def asked(body: dict[str, Any]) -> str:

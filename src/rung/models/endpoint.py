@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from rung.core import Answer, Case, CostlyFailure, Fields, Problem
-from rung.models.signals import UNREADABLE, measure_copied, measure_logprobs
+from rung.models.signals import UNREADABLE, measure_copied, measure_logprobs, sum_up
 from rung.workload import EndpointTier
 
 LARGEST_BODY = 1 << 20  # bytes; a completion that fills a schema is a thousand times smaller
@@ -63,6 +63,7 @@ class EndpointError(CostlyFailure):
 class EndpointModel:
     """A `core.Model` over POST {url}/chat/completions. It belongs to the event loop that first asks it.
 
+    A field's confidence is the joint probability of its value's tokens, where the server gives log-probabilities.
     Signals: `logprob_sum` and `logprob_min` over the fields' joint log-probabilities with `logprob_known` 1 or 0 (then both
     are 0), `copied` (share of string and number values that occur in the text; 1 if there are none), `repaired` (1 if the
     JSON had to be cut out of a fence).
@@ -126,9 +127,10 @@ class EndpointModel:
         except EndpointError as error:
             error.cost = cost  # an unusable completion is paid for like any other
             raise
-        signals = measure_logprobs(completion.choices[0].logprobs, content, at)
-        signals |= {"copied": measure_copied(fields, case.text), "repaired": float(repaired)}
-        return Answer(fields, signals=signals, cost=cost, seconds=seconds)
+        joint = measure_logprobs(completion.choices[0].logprobs, content, at)
+        signals = sum_up(joint) | {"copied": measure_copied(fields, case.text), "repaired": float(repaired)}
+        confidence = {name: math.exp(logprob) for name, logprob in joint.items() if name in fields}
+        return Answer(fields, confidence, signals, cost, seconds)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any, cast
 
@@ -31,37 +32,41 @@ class _Tokens(msgspec.Struct):
 
 
 def measure_logprobs(raw: msgspec.Raw, content: bytes, at: slice) -> dict[str, float]:
-    """Joint log-probabilities of the fields' values: worst field, all fields, and whether they are known."""
-    joint: list[float] = []
+    """By field the joint log-probability of its value's tokens; nothing where the server did not give them."""
     try:
         tokens = msgspec.json.decode(raw, type=_Tokens).content
         pieces = [token.token.encode() if token.bytes is None else bytes(token.bytes) for token in tokens]
     except (*UNREADABLE, ValueError):  # ValueError: a "byte" above 255
         tokens, pieces = [], []
     lead = b"".join(pieces).find(content)  # the server may have stripped space before and end-of-text marks after
-    if lead >= 0:
-        edges = list(accumulate(map(len, pieces), initial=-lead))
-        totals = list(accumulate((min(0.0, max(LEAST_LOGPROB, token.logprob)) for token in tokens), initial=0.0))
-        joint = [
-            totals[bisect_left(edges, value.stop)] - totals[bisect_right(edges, value.start) - 1]
-            for value in _values(content, at)
-        ]
+    if lead < 0:
+        return {}
+    edges = list(accumulate(map(len, pieces), initial=-lead))
+    totals = list(accumulate((min(0.0, max(LEAST_LOGPROB, token.logprob)) for token in tokens), initial=0.0))
+    return {
+        name: totals[bisect_left(edges, value.stop)] - totals[bisect_right(edges, value.start) - 1]
+        for name, value in _values(content, at).items()
+    }
+
+
+def sum_up(joint: Mapping[str, float]) -> dict[str, float]:
+    """Signals from what `measure_logprobs` gives: worst field, all fields, and whether they are known."""
     if not joint:
         return {"logprob_min": 0.0, "logprob_sum": 0.0, "logprob_known": 0.0}
-    return {"logprob_min": min(joint), "logprob_sum": sum(joint), "logprob_known": 1.0}
+    return {"logprob_min": min(joint.values()), "logprob_sum": sum(joint.values()), "logprob_known": 1.0}
 
 
-def _values(content: bytes, at: slice) -> list[slice]:
+def _values(content: bytes, at: slice) -> dict[str, slice]:
     """Where each top-level value of the JSON object at `at` lies in the content; empty if a key occurs twice."""
-    spans: list[slice] = []
+    spans: dict[str, slice] = {}
     position = content.index(b"{", at.start) + 1
-    for raw in msgspec.json.decode(content[at], type=dict[str, msgspec.Raw]).values():
+    for name, raw in msgspec.json.decode(content[at], type=dict[str, msgspec.Raw]).items():
         key = _KEY.match(content, position)
         start = key.end() if key else position
         position = start + len(memoryview(raw))
         if content[start:position] != bytes(raw):
-            return []
-        spans.append(slice(start, position))
+            return {}
+        spans[name] = slice(start, position)
     return spans
 
 

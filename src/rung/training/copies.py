@@ -66,6 +66,17 @@ def mark(pages: Sequence[Page], extractions: Sequence[Extraction], progress: Cal
     return Marks(tags, _month_first(pages, aligned, extractions), lost)
 
 
+def mark_plainly(pages: Sequence[Page], extractions: Sequence[Extraction]) -> list[Tags | None]:
+    """Each page's tags of what is certain by itself, without a draft; None where a value is not found."""
+    kinds, found = kinds_of(extractions), list[Tags | None]()
+    for page in pages:
+        aligned = align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans)
+        places = [_words(page.words, mention) for mention in aligned.mentions]
+        tags = _drafted(len(page.words.starts), aligned.mentions, places, kinds, _one_each(extractions))
+        found.append(None if aligned.lost else tags)
+    return found
+
+
 def train_copies(
     pages: Sequence[Page],
     extractions: Sequence[Extraction],
@@ -127,7 +138,7 @@ def _settle(
 ) -> list[Sheet]:
     kinds = kinds_of(extractions)
     places = [[_words(page.words, mention) for mention in one.mentions] for page, one in zip(pages, aligned, strict=True)]
-    one_each = {leaf.kind for extraction in extractions if extraction.objects for leaf in extraction.leaves}
+    one_each = _one_each(extractions)
     draft = [
         Sheet(page.text, page.words, _drafted(len(page.words.starts), one.mentions, where, kinds, one_each))
         for page, one, where in zip(pages, aligned, places, strict=True)
@@ -140,6 +151,11 @@ def _settle(
         Sheet(page.text, page.words, _settled(likely, one.mentions, where, kinds, one_each))
         for page, likely, one, where in zip(pages, scores, aligned, places, strict=True)
     ]
+
+
+def _one_each(extractions: Sequence[Extraction]) -> set[str]:
+    """The kinds of which each mention is another object's value."""
+    return {leaf.kind for extraction in extractions if extraction.objects for leaf in extraction.leaves}
 
 
 def _words(words: Words, mention: Mention) -> NDArray[np.intp]:

@@ -32,12 +32,14 @@ NEAR = 10.0  # and how much the distance to its states does
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some windows: `tokens` and `mask` [batch, sequence]; `means` [batch, words, sequence] takes each word's mean of its tokens;
-    `labels` [batch, fields] and `tags` [batch, words], `IGNORED` where there is none."""
+    `labels` [batch, fields] and `tags` [batch, words], `IGNORED` where there is none; `sure` [batch, fields] how probably each
+    label is right."""
 
     tokens: Tensor
     mask: Tensor
     means: Tensor
     labels: Tensor
+    sure: Tensor
     tags: Tensor
 
 
@@ -72,16 +74,24 @@ class Learner(nn.Module):
         return Said(embedding, words, labels, self.tags(told) if self.tags is not None else None)
 
     def wrong(self, said: Said, batch: Batch) -> Tensor:
-        """Cross-entropy against gold, of labels by their weights and of tags."""
+        """Cross-entropy against gold and a teacher's opinions, of labels by their weights and of tags."""
         loss = torch.zeros(())
         for place, logits in enumerate(said.labels):
             known = batch.labels[:, place] != IGNORED
             if bool(known.any()):
-                loss = loss + functional.cross_entropy(logits[known], batch.labels[known, place], self.weights[place])
+                labels = batch.labels[known, place]
+                weights = self.weights[place][labels]
+                loss = loss + (weights * _surprise(logits[known], labels, batch.sure[known, place])).sum() / weights.sum()
         if said.tags is not None and bool((batch.tags != IGNORED).any()):
             tags = functional.cross_entropy(said.tags.flatten(0, 1), batch.tags.flatten(), ignore_index=IGNORED)
             loss = loss + 3 * tags  # most words are none of any value's: their share of the mean says little
         return loss
+
+
+def _surprise(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """Cross-entropy [rows] against shares that give each row's label as much as it is `sure`, and the others the rest alike."""
+    shares = ((1 - sure) / max(logits.shape[1] - 1, 1))[:, None].expand_as(logits).scatter(1, labels[:, None], sure[:, None])
+    return functional.cross_entropy(logits, shares, reduction="none")
 
 
 def unlike(said: Said, teacher: Said, batch: Batch) -> Tensor:
@@ -110,12 +120,14 @@ def collate(windows: Sequence[Window], lessons: Lessons) -> Batch:
     tokens, mask = torch.zeros(len(windows), length, dtype=torch.long), torch.zeros(len(windows), length)
     means = torch.zeros(len(windows), max(width, 1), length)
     labels = torch.full((len(windows), len(lessons.sizes)), IGNORED)
+    sure = torch.ones(labels.shape)
     tags = torch.full((len(windows), max(width, 1)), IGNORED)
     for row, window in enumerate(windows):
         tokens[row, : len(window.tokens)] = torch.tensor(window.tokens)
         mask[row, : len(window.tokens)] = 1
         if window.first:
             labels[row] = _torch.from_numpy(lessons.labels[window.text])
+            sure[row] = _torch.from_numpy(lessons.sure[window.text])
         if lessons.tags is None or window.words.max(initial=-1) < 0:
             continue
         at = np.flatnonzero(window.words >= 0)
@@ -123,7 +135,7 @@ def collate(windows: Sequence[Window], lessons: Lessons) -> Batch:
         means[row, own, at] = _torch.from_numpy((1 / np.bincount(own)[own]).astype(np.float32))
         last = int(window.words.max()) + 1
         tags[row, : last - _first(window)] = _torch.from_numpy(lessons.tags[window.text][_first(window) : last])
-    return Batch(tokens, mask, means, labels, tags)
+    return Batch(tokens, mask, means, labels, sure, tags)
 
 
 def _first(window: Window) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,13 +35,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """n texts: `labels` [n, label fields] are positions in each field's labels, of which there are `sizes`; `tags`, where spans
-    are learnt, each text's words' tags of `kinds` kinds. `held` [n] are kept from training: they say when to stop, and only
-    with them can the specialist rehearse. `taught` [n] are learnt from; where `again`, on top of what was learnt before. Texts
-    that are neither have no answer: a student learns from them what its teacher says."""
+    """n texts: `labels` [n, label fields] are positions in each field's labels, of which there are `sizes`, `sure` how probably
+    each is right, 1 in gold; `tags`, where spans are learnt, each text's words' tags of `kinds` kinds. `held` [n] are kept from
+    training: they say when to stop, and only with them can the specialist rehearse. `taught` [n] are learnt from; where `again`,
+    on top of what was learnt before. Texts that are neither have no answer: a student learns from them what its teacher says."""
 
     windows: tuple[Window, ...]
     labels: NDArray[np.int64]
+    sure: NDArray[np.float32]
     sizes: tuple[int, ...]
     tags: Sequence[Tags] | None
     kinds: int
@@ -50,12 +51,13 @@ class Lessons:
     again: bool = False
 
     def class_weights(self) -> list[NDArray[np.float32]]:
-        """For each field what a case of each label counts: the inverse root of how often it is taught, a usual one 1, none less
-        than half or more than twice that, so that rare labels are not passed over."""
+        """For each field what a case of each label counts: the inverse root of how often gold teaches it, a usual one 1, none
+        less than half or more than twice that, so that rare labels are not passed over."""
         found: list[NDArray[np.float32]] = []
         for place, size in enumerate(self.sizes):
-            counts = np.bincount(self.labels[self.taught, place], minlength=size)
-            usual = self.taught.sum() / max(size, 1)
+            gold = self.taught & (self.sure[:, place] == 1)
+            counts = np.bincount(self.labels[gold, place], minlength=size)
+            usual = gold.sum() / max(size, 1)
             found.append(np.clip(np.sqrt(usual / np.maximum(counts, 1)), 0.5, 2.0).astype(np.float32))
         return found
 
@@ -64,15 +66,15 @@ class Lessons:
         count = int(np.flatnonzero(self.held | self.taught).max(initial=-1)) + 1 if not self.again else len(self.held)
         windows = tuple(window for window in self.windows if window.text < count)
         tags = self.tags[:count] if self.tags is not None else None
-        return replace(
-            self, windows=windows, labels=self.labels[:count], tags=tags, held=self.held[:count], taught=self.taught[:count]
-        )
+        rows = {name: getattr(self, name)[:count] for name in ("labels", "sure", "held", "taught")}
+        return replace(self, windows=windows, tags=tags, **rows)
 
     def digest(self) -> str:
         """The hash of all that is learnt from."""
         found = hashlib.sha256(repr((self.sizes, self.kinds, self.again)).encode())
         parts: list[Any] = [
             self.labels,
+            self.sure,
             self.held,
             self.taught,
             *(np.array(window.tokens) for window in self.windows),
@@ -81,6 +83,16 @@ class Lessons:
         for part in parts:
             found.update(np.ascontiguousarray(part).tobytes() + b"\0")
         return found.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a teacher says of a text, for every field the probability that it is right, and the tags of the text's words where its
+    copied values can be believed."""
+
+    fields: Fields
+    probability: Mapping[str, float]
+    tags: Tags | None = None
 
 
 def prepare(
@@ -92,9 +104,9 @@ def prepare(
     unlabelled: Sequence[str] = (),
 ) -> Lessons:
     """Lessons of the texts with their label fields; `tags` are the words' tags and the number of kinds, if spans are learnt.
-    `unlabelled` texts stand behind the others."""
+    `unlabelled` texts stand behind the others, without an answer until there are `opinions`."""
     label_fields = [field for field in fields if field.fill == "label"]
-    labels = place_labels(expected, label_fields)
+    labels = np.pad(place_labels(expected, label_fields), ((0, len(unlabelled)), (0, 0)), constant_values=IGNORED)
     windows: list[Window] = []
     marked = list(tags[0]) if tags else None
     for at, (found, _) in enumerate(encoder.windows([*texts, *unlabelled])):
@@ -110,13 +122,28 @@ def prepare(
     held = hold_out(texts)
     return Lessons(
         tuple(windows),
-        np.concatenate([labels, np.full((len(unlabelled), len(label_fields)), IGNORED)]),
+        labels,
+        np.ones(labels.shape, np.float32),
         tuple(len(field.labels) for field in label_fields),
         marked,
         tags[1] if tags else 0,
         np.concatenate([held, none]),
         np.concatenate([~held, none]),
     )
+
+
+def believe(lessons: Lessons, fields: Sequence[Field], opinions: Mapping[int, Opinion]) -> Lessons:
+    """The same with answers for some of the texts that have none, by position: learnt from as far as they are believed."""
+    label_fields = [field for field in fields if field.fill == "label"]
+    labels, sure, taught = lessons.labels.copy(), lessons.sure.copy(), lessons.taught.copy()
+    tags = list(lessons.tags) if lessons.tags is not None else None
+    for at, opinion in opinions.items():
+        labels[at] = place_labels([opinion.fields], label_fields)[0]
+        sure[at] = [opinion.probability[field.name] for field in label_fields]
+        taught[at] = True
+        if tags is not None and opinion.tags is not None:
+            tags[at] = opinion.tags
+    return replace(lessons, labels=labels, sure=sure, tags=tags, taught=taught)
 
 
 def replay(lessons: Lessons, new: NDArray[np.bool_], known: NDArray[np.bool_]) -> Lessons:

@@ -70,7 +70,7 @@ async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, T
     Raises `PromiseError` when calibration cannot support the promise. The gate is the caller's.
     """
     specialists = {name: one.specialist for name, one in trained.items()}
-    bare = _bare(workload, specialists)
+    bare = open_draft(workload, specialists)
     try:
         training = [Agreed(example.case, example.expected) for example in study.training]
         answers = {name: {training[at].case.id: answer for at, answer in one.rehearsal.items()} for name, one in trained.items()}
@@ -106,8 +106,8 @@ def shares_of(gold: Gold) -> Shares:
     return Shares(usual.train - spare, usual.calibration + spare, usual.test)
 
 
-def _bare(workload: Workload, specialists: Mapping[str, Model]) -> Cascade:
-    """The cascade before calibration: nothing is trusted, and endpoints' answers are remembered."""
+def open_draft(workload: Workload, specialists: Mapping[str, Model]) -> Cascade:
+    """The workload's cascade before calibration: nothing is trusted, and endpoints' answers are remembered."""
     tiers: list[Tier] = []
     for name, model, timeout, repairs in open_tiers(workload, specialists):
         tiers.append(Tier(name, _remembered(workload, name, model), _unjudged, timeout, repairs))

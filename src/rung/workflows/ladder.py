@@ -23,7 +23,7 @@ from rung.training.heads import Trained
 from rung.workflows.judging import Study, make_cascade, open_study
 from rung.workflows.progress import Progress, silent
 from rung.workflows.specialists import Trainer
-from rung.workflows.training import finish
+from rung.workflows.waiting import finish
 from rung.workload import Limits, Precision, SpecialistTier, Workload
 
 MARGIN = 0.02  # a smaller rung may answer this much less than the best one, where the file sets no limit of its own

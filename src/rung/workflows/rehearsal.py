@@ -102,7 +102,7 @@ async def rehearse(
     cases = [case for case in cases if all(case.case.id in given for given in answers.values())]
     for tier in bare.tiers:
         recalled = tier.name in answers
-        part = cases if recalled else _spread(cases)
+        part = cases if recalled else spread(cases)
         model: Model = Rehearsed(answers[tier.name]) if recalled else tier.model
         draft = replace(cascade, tiers=(*cascade.tiers, replace(tier, model=model, confidence=_undecided)))
         climbed = await climb(draft, [case.case for case in part], tick)
@@ -136,8 +136,8 @@ def require_answers(cascade: Cascade, decisions: Sequence[Decision]) -> None:
             )
 
 
-def _spread(cases: Sequence[Agreed]) -> list[Agreed]:
-    """`SAMPLE` of the cases, evenly over all: the gold may be sorted."""
+def spread(cases: Sequence[Agreed]) -> list[Agreed]:
+    """`SAMPLE` of the cases at most, evenly over all: the gold may be sorted."""
     positions: list[int] = np.linspace(0, len(cases) - 1, min(len(cases), SAMPLE)).astype(int).tolist()
     return [cases[position] for position in positions]
 

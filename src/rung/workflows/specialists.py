@@ -7,27 +7,33 @@ learnt copy fields need are too large to keep: those are read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from rung.core import RungError
-from rung.gold import Example, digest_of, read_gold, read_texts
+from rung.gold import Example, digest_of, near_groups, read_gold, read_texts
 from rung.models.encoder import ENCODER_FILES, Embeddings, Encoder, EncoderError, Words, open_own, read_weights
 from rung.models.extraction import Extraction, kinds_of, learnt
-from rung.training.copies import Copies, Marks, Page, mark, passes, train_copies
+from rung.training.copies import Copies, Marks, Page, mark, mark_plainly, passes, train_copies
 from rung.training.embeddings import embed_gold
 from rung.training.heads import Reading, Trained, train_heads
-from rung.training.lessons import Lessons, prepare, replay
+from rung.training.lessons import Lessons, Opinion, believe, prepare, replay
 from rung.training.static import train_static
 from rung.workflows.lineage import Origin
 from rung.workflows.progress import Progress, silent, steps
-from rung.workload import SpecialistTier, Workload
+from rung.workflows.teaching import consult
+from rung.workflows.waiting import finish
+from rung.workload import EndpointTier, SpecialistTier, Workload
 
+AT_ONCE = 200  # texts whose words are held in memory together
+BELIEVED = 0.5  # a teacher's spans are learnt where all of them are more probably right than not
 FEWEST = 20  # training cases of which some can be held out
 BUILD = 2  # raise it when a recipe would lead to other weights
 
@@ -105,8 +111,8 @@ class Trainer:
         if tier.recipe == "heads":
             encoder = self._encoder if tier.precision == "int8" else self._own(tier, None)
             return self._heads(encoder, None)
-        lessons = self._lessons(tier.unlabelled)
         start = self._origin.start_of(tier) if self._origin else None
+        lessons = self.lessons(tier, None if start else tier.teacher)
         if start and self._origin:
             pairs = zip(self._texts, self._expected, strict=True)
             known = [digest_of(text) in self._origin.learnt for text in self._texts]
@@ -171,15 +177,40 @@ class Trainer:
         with self._progress("finding the values in the texts"):
             return mark(self._pages(words), self._extractions)
 
-    def _lessons(self, unlabelled: Path | None) -> Lessons:
-        """What an encoder learns from. Of the texts without an answer those in gold are left out: they may be what judges it."""
+    def lessons(self, tier: SpecialistTier, teacher: EndpointTier | None) -> Lessons:
+        """What an encoder learns from. Of the texts without an answer those in gold and their near-duplicates are left out:
+        they may be what judges it."""
         marks = self._marks if self._extractions else None
         tags = (marks.tags, len(kinds_of(self._extractions))) if marks else None
         further: list[str] = []
-        if unlabelled is not None:
-            known = {digest_of(example.case.text) for example in read_gold(self._workload).examples}
-            further = [text for text in read_texts(unlabelled) if digest_of(text) not in known]
-        return prepare(self._texts, self._expected, self._workload.fields, self._encoder, tags, further)
+        if tier.unlabelled is not None:
+            gold = [example.case.text for example in read_gold(self._workload).examples]
+            texts = read_texts(tier.unlabelled)
+            groups = near_groups([*gold, *texts])
+            known = set(groups[: len(gold)])
+            further = [text for text, group in zip(texts, groups[len(gold) :], strict=True) if group not in known]
+        lessons = prepare(self._texts, self._expected, self._workload.fields, self._encoder, tags, further)
+        if teacher is None:
+            return lessons
+        opinions = finish(consult(self._workload, teacher, self._examples, further, self._progress))
+        said = {at: opinion for at, opinion in enumerate(opinions) if opinion is not None}
+        if self._extractions:
+            said = self._spanned(said, further)
+        return believe(lessons, self._workload.fields, {len(self._texts) + at: opinion for at, opinion in said.items()})
+
+    def _spanned(self, opinions: Mapping[int, Opinion], texts: Sequence[str]) -> dict[int, Opinion]:
+        """The opinions with the tags of their texts' words, of those whose copied values are more probably right than not. What
+        the encoder reads is forgotten again: only where words stand is needed."""
+        names = [extraction.name for extraction in self._extractions]
+        sure = [at for at, one in opinions.items() if prod(one.probability[name] for name in names) > BELIEVED]
+        found = dict(opinions)
+        for start in range(0, len(sure), AT_ONCE):
+            some = sure[start : start + AT_ONCE]
+            _, words = self._encoder.read([texts[at] for at in some])
+            pages = [Page(texts[at], each, opinions[at].fields, {}) for at, each in zip(some, words, strict=True)]
+            marked = zip(some, mark_plainly(pages, self._extractions), strict=True)
+            found |= {at: replace(found[at], tags=tags) for at, tags in marked}
+        return found
 
 
 def _digest(made_of: object) -> str:

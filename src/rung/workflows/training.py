@@ -7,12 +7,9 @@ again.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from textwrap import shorten
-from typing import Any, TypeVar
 
 from rung.cascade.promise import Threshold
 from rung.evaluation import Evidence, describe, evaluate, gate
@@ -35,10 +32,10 @@ from rung.workflows.judging import agreed, make_cascade, open_study, shares_of
 from rung.workflows.lineage import origin_of, taught
 from rung.workflows.progress import Progress, silent
 from rung.workflows.specialists import train_specialists
+from rung.workflows.waiting import finish
 from rung.workload import EndpointTier, Workload, find_key
 
 SHOWN = 5  # values a note names one by one
-Result = TypeVar("Result")
 
 
 def train(
@@ -51,8 +48,9 @@ def train(
     contradicts it or a limit does not hold.
     """
     for tier in workload.tiers:
-        if isinstance(tier, EndpointTier):  # a key that is not set is worth knowing before anything is trained
-            find_key(tier.endpoint, workload.folder / "endpoints.yaml")
+        asked = tier if isinstance(tier, EndpointTier) else tier.teacher
+        if asked:  # a key that is not set is worth knowing before anything is trained
+            find_key(asked.endpoint, workload.folder / "endpoints.yaml")
     encoder = encoder or open_encoder()
     inputs = inputs_of(workload, encoder)
     if parent and parent.inputs == inputs:  # made from these very files: there is nothing new to learn
@@ -64,16 +62,6 @@ def train(
     promote(workload, release, ledger)
     finish(ledger.close())
     return release
-
-
-def finish(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run it to its end; where a loop is already running, as in a notebook, in a thread of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
 
 
 async def _train(workload: Workload, progress: Progress, encoder: Encoder, inputs: str, parent: Release | None) -> Release:

@@ -19,6 +19,7 @@ from rung.workload.mistakes import (
     file_mistakes,
     fill_of,
     labels_of,
+    named_endpoints,
     tier_mistakes,
     tier_name,
 )
@@ -109,7 +110,7 @@ def _named(mistakes: list[Mistake]) -> list[tuple[str, str]]:
 
 def _declared(draft: Draft, file: Path) -> tuple[Draft | None, list[tuple[str, str]]]:
     """The endpoints and what is wrong with them; None where they cannot be read. A workload without any needs no file."""
-    if not file.exists() and not any(isinstance(tier, dict) and "endpoint" in tier for _, tier in draft.sound("tiers")):
+    if not file.exists() and not any(named_endpoints(tier) for _, tier in draft.sound("tiers")):
         return None, []
     try:
         declared, mistakes = examine(_read(file), "endpoints.schema.json")
@@ -185,5 +186,11 @@ def _tier(tier: Any, endpoints: Mapping[str, Endpoint], folder: Path) -> Special
         settings = {name: value for name, value in tier.items() if name != "specialist"}
         if "unlabelled" in settings:
             settings["unlabelled"] = folder / settings["unlabelled"]
+        if "teacher" in settings:
+            settings["teacher"] = _endpoint_tier(settings["teacher"], endpoints)
         return SpecialistTier(tier_name(tier), tier["specialist"], **settings)
-    return EndpointTier(tier_name(tier), endpoints[tier["endpoint"]], tier["model"], seconds(tier.get("timeout", "20s")))
+    return _endpoint_tier(tier, endpoints)
+
+
+def _endpoint_tier(raw: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> EndpointTier:
+    return EndpointTier(tier_name(raw), endpoints[raw["endpoint"]], raw["model"], seconds(raw.get("timeout", "20s")))

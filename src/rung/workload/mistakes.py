@@ -29,6 +29,7 @@ _SETTINGS = {
     "layers": ("distil",),
     "keep": ("prune",),
     "unlabelled": ("distil", "prune"),
+    "teacher": ("distil",),
     "precision": ("heads", "finetune", "lora", "distil", "prune"),
 }
 
@@ -135,14 +136,13 @@ def tier_mistakes(draft: Draft, declared: Draft | None) -> Iterator[Mistake]:
     seen: list[str] = []
     for steps, tier in draft.sound("tiers"):
         name = tier_name(tier)
-        endpoint = "endpoint" in as_mapping(tier)
         if name in seen:
             yield steps, f"{name} stands there twice"
-        elif not endpoint:
+        elif "endpoint" not in as_mapping(tier):
             yield from (((*steps, *inner), message) for inner, message in _specialist_mistakes(tier, seen, draft))
-        elif declared is not None:
-            found = _endpoint_mistakes(as_mapping(tier)["endpoint"], draft, declared)
-            yield from (((*steps, "endpoint"), message) for message in found)
+        if declared is not None and name not in seen:
+            for inner, endpoint in named_endpoints(tier).items():
+                yield from (((*steps, *inner), message) for message in _endpoint_mistakes(endpoint, draft, declared))
         seen.append(name)
 
 
@@ -151,6 +151,13 @@ def tier_name(tier: Any) -> str:
     if tier == "specialist":
         return "specialist"
     return str(tier["specialist"]) if "specialist" in tier else f"{tier['endpoint']}/{tier['model']}"
+
+
+def named_endpoints(tier: Any) -> dict[Steps, str]:
+    """The endpoints that a tier names, by the places in it: where it asks, or who teaches it."""
+    found: dict[Steps, Any] = {("endpoint",): as_mapping(tier).get("endpoint")}
+    found["teacher", "endpoint"] = as_mapping(as_mapping(tier).get("teacher")).get("endpoint")
+    return {steps: name for steps, name in found.items() if name is not None}
 
 
 def _specialist_mistakes(tier: Any, before: Sequence[str], draft: Draft) -> Iterator[Mistake]:
@@ -164,6 +171,8 @@ def _specialist_mistakes(tier: Any, before: Sequence[str], draft: Draft) -> Iter
     for setting, owner in _SETTINGS.items():
         if setting in settings and recipe not in owner:
             yield (setting,), f"is a setting of {' and '.join(owner)}, not of {recipe}"
+    if "teacher" in settings and "unlabelled" not in settings:
+        yield ("teacher",), "needs unlabelled: the file of texts that it answers. On gold people have answered already"
     fills = [(fill_of(schema), bool(patterns_of(schema))) for _, schema in draft.sound("answer", "properties")]
     if recipe not in ("heads", "static") and fills and not any(f == "label" or (f == "copy" and not p) for f, p in fills):
         yield (), f"there is nothing that {recipe} could learn: no label, and no copied field without a pattern"

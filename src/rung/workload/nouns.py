@@ -39,20 +39,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class SpecialistTier:
-    """A model that Rung trains itself. `recipe` says how, `precision` how its encoder's weights are kept; `layers` is how many
-    layers a distilled encoder has, `keep` which share of the layers' weights a pruned one; `unlabelled` a file of further texts
-    that a smaller encoder learns from by its teacher alone."""
-
-    name: str = "specialist"
-    recipe: Recipe = "heads"
-    precision: Precision = "int8"
-    layers: int = 3
-    keep: float = 0.5
-    unlabelled: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class EndpointTier:
     """A model behind an endpoint. `timeout` is the whole time a case may take there, retries included, in seconds."""
 
@@ -60,6 +46,21 @@ class EndpointTier:
     endpoint: Endpoint
     model: str
     timeout: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialistTier:
+    """A model that Rung trains itself. `recipe` says how, `precision` how its encoder's weights are kept; `layers` is how many
+    layers a distilled encoder has, `keep` which share of the layers' weights a pruned one; `unlabelled` a file of further texts
+    that a smaller encoder learns from by its teacher alone, and `teacher` an endpoint that answers those."""
+
+    name: str = "specialist"
+    recipe: Recipe = "heads"
+    precision: Precision = "int8"
+    layers: int = 3
+    keep: float = 0.5
+    unlabelled: Path | None = None
+    teacher: EndpointTier | None = None
 
 
 @dataclass(frozen=True, slots=True)

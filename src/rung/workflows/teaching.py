@@ -1,0 +1,60 @@
+"""Asks a larger model about texts that nobody has answered, and says how far its answers can be believed.
+
+How far is measured: on gold, field by field, by what the model says of itself. What it was asked before is not asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rung.core import Answer, Case, Fields, same
+from rung.evaluation import Agreed, climb
+from rung.gold import Example
+from rung.models.calibration import Calibration, logit
+from rung.release import close_models
+from rung.training.fitting import fit_calibration
+from rung.training.lessons import Opinion
+from rung.workflows.judging import open_draft
+from rung.workflows.progress import Progress
+from rung.workflows.rehearsal import require_answers, spread
+from rung.workload import EndpointTier, Workload
+
+
+async def consult(
+    workload: Workload, teacher: EndpointTier, examples: Sequence[Example], texts: Sequence[str], progress: Progress
+) -> list[Opinion | None]:
+    """The teacher's opinion of each text; None where it gives none that the checks let pass.
+
+    Asked as a tier is: inside the boundary, with what must not leave masked, once more where a check objects. Raises
+    `EndpointSilent` if it does not answer.
+    """
+    draft = open_draft(replace(workload, tiers=(teacher,)), {})
+    known = spread([Agreed(example.case, example.expected) for example in examples])
+    cases = [Case(text) for text in texts]
+    try:
+        with progress(f"asking {teacher.name}", len(known) + len(cases)) as advance:
+            asked = await climb(draft, [each.case for each in known] + cases, advance)
+        require_answers(draft, asked)
+    finally:
+        await close_models(draft)
+    answers = [None if (last := decision.attempts[-1]).problems else last.answer for decision in asked]
+    judged = [(answer, each.expected) for answer, each in zip(answers, known, strict=False) if answer is not None]
+    believed = {field.name: _believed(field.name, judged) for field in workload.fields if field.fill != "template"}
+    return [None if answer is None else _opinion(answer, believed) for answer in answers[len(known) :]]
+
+
+def _believed(name: str, judged: Sequence[tuple[Answer, Fields]]) -> Calibration:
+    """How probably the teacher is right about a field, given its signals."""
+    right = [same(answer.fields[name], expected[name]) for answer, expected in judged]
+    return fit_calibration([_signals(answer, name) for answer, _ in judged], right)
+
+
+def _signals(answer: Answer, name: str) -> dict[str, float]:
+    """A field whose log-probability is not known says nothing of itself: as much as one that is no surer than not."""
+    return {**answer.signals, "own": logit(answer.field_confidence.get(name, 0.5))}
+
+
+def _opinion(answer: Answer, believed: Mapping[str, Calibration]) -> Opinion:
+    fields = {name: answer.fields[name] for name in believed}
+    return Opinion(fields, {name: calibration(_signals(answer, name)) for name, calibration in believed.items()})

@@ -40,7 +40,7 @@ FILES = {
     "docs/promise.md": "How the promise is kept, and what it does not say.",
     "docs/make.py": "Turns code into the parts of the documentation that must agree with it.",
     "examples/support/": "A complete workload: customer messages of an invented shop.",
-    "examples/invoices/": "Invoices, receipts and orders as OCR text, every field learnt; not good enough to be served yet.",
+    "examples/invoices/": "Invoices, receipts and orders as OCR text, every copied field learnt from gold.",
     "tests/": "What is promised here, as tests; each file's name says of what.",
 }
 

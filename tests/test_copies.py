@@ -103,7 +103,7 @@ def test_training_twice_gives_the_same_tensors_and_answers(pages: list[Page]) ->
     one, two = (train_copies(pages[:12], EXTRACTIONS) for _ in range(2))
     tensors = [each.extractor.tagger.network.tensors() for each in (one, two)]
     assert all(np.array_equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
-    assert one.rehearsal == two.rehearsal and one.extractor.habits == two.extractor.habits
+    assert one.rehearsal == two.rehearsal and one.extractor.habits.least == two.extractor.habits.least
 
 
 def test_progress_covers_every_pass(pages: list[Page]) -> None:
@@ -164,7 +164,20 @@ def test_golds_habit_of_reading_dates_is_learnt(month_first: bool, minilm: Encod
         (f"deliver on {date}/2025 please", {"day": f"2025-{m:02}-{d:02}"}) for date, (d, m) in zip(written, days, strict=True)
     ]
     trained = train_copies(read_pages(minilm, told), [EXTRACTIONS[1]])
-    assert trained.extractor.habits.month_first == month_first
+    assert trained.extractor.habits.month_first.tolist() == [month_first]
+
+
+def test_where_gold_reads_dates_both_ways_a_text_is_read_as_those_most_like_it(minilm: Encoder) -> None:
+    days = [(day, month) for day in (1, 3, 5, 7) for month in (2, 4, 6)]
+    gold = [(f"Parcel to Ohio, sent on {m:02}/{d:02}/2025, $12", {"day": f"2025-{m:02}-{d:02}"}) for d, m in days]
+    gold += [(f"Ihre Rechnung vom {d:02}/{m:02}/2025 aus Ulm, 12 Euro", {"day": f"2025-{m:02}-{d:02}"}) for d, m in days]
+    pages = read_pages(minilm, gold)
+    trained = train_copies(pages, [EXTRACTIONS[1]])
+    assert all(trained.rehearsal[at]["day"].value == page.expected["day"] for at, page in enumerate(pages))
+    new = ["Parcel to Iowa, sent on 08/09/2025, $40", "Ihre Rechnung vom 08/09/2025 aus Bonn, 9 Euro"]
+    _, words = minilm.read(new)
+    found = trained.extractor.fill_all(new, words)
+    assert [one["day"].value for one in found] == ["2025-08-09", "2025-09-08"]
 
 
 def test_dates_in_objects_without_them_are_no_hindrance(minilm: Encoder) -> None:

@@ -163,9 +163,9 @@ def test_a_built_encoder_opens_quickly_and_is_the_same(encoder, cache):
     assert np.array_equal(again.embed(TEXTS[:1]), encoder.embed(TEXTS[:1]))
 
 
-def test_the_name_is_the_hash_of_the_built_file(encoder, cache):
+def test_the_name_holds_the_hash_of_the_built_file(encoder, cache):
     (model,) = cache.rglob("model.onnx")
-    assert encoder.name.endswith(hashlib.sha256(model.read_bytes()).hexdigest()[:8])
+    assert hashlib.sha256(model.read_bytes()).hexdigest()[:8] in encoder.name
 
 
 def test_a_damaged_model_is_built_again_also_by_two_processes_at_once(encoder, cache):

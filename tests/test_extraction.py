@@ -12,9 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung.models.copying import Found
-from rung.models.encoder import STATES, Words
-from rung.models.extraction import Extraction, Extractor, Habits, kinds_of
-from rung.models.tagger import INPUTS, Network, Span, Tagged, Tagger, best_path, describe, score
+from rung.models.encoder import STATES, WIDTH, Words
+from rung.models.extraction import LEAST, Extraction, Extractor, Habits, kinds_of
+from rung.models.tagger import (
+    BUCKETS,
+    GAPS,
+    INPUTS,
+    PLACES,
+    Network,
+    Span,
+    Tagged,
+    Tagger,
+    best_path,
+    describe,
+    gaps,
+    score,
+    wordings,
+)
 from rung.workload import Field
 
 TEXT = {"type": ["string", "null"], "fill": "copy"}
@@ -44,7 +58,7 @@ def words_of(text: str) -> Words:
 def tagged(text: str, extraction: Extraction, *marks: tuple[str, str, float]) -> Tagged:
     """`marks` are (property or "", what stands there, probability), in the order in which they stand."""
     words = words_of(text)
-    inside = {leaf.kind: np.full(len(words.starts), 0.01, np.float32) for leaf in extraction.leaves}
+    inside = {kind: np.full(len(words.starts), 0.01, np.float32) for kind in kinds_of([extraction])}
     spans: list[Span] = []
     last = 0
     for name, printed, probability in marks:
@@ -58,11 +72,12 @@ def tagged(text: str, extraction: Extraction, *marks: tuple[str, str, float]) ->
 
 
 def read(
-    schema: Mapping[str, Any], text: str, *marks: tuple[str, str, float], month_first: bool = False, least: float | None = None
+    schema: Mapping[str, Any], text: str, *marks: tuple[str, str, float], month_first: bool = False, least: float = LEAST
 ) -> Found:
     extraction = Extraction(field(schema))
-    habits = Habits(month_first, {} if least is None else {"f": least})
-    return extraction.fill(text, tagged(text, extraction, *marks), habits)
+    found = tagged(text, extraction, *marks)
+    habits = Habits({}, np.zeros((1, WIDTH), np.float32), np.array([month_first]))
+    return extraction.fill(text, found, habits.day_first(text, found.words), least)
 
 
 def test_of_several_values_the_likeliest_is_chosen_and_the_lead_is_told() -> None:
@@ -136,9 +151,9 @@ def test_what_cannot_be_read_is_left_out_of_a_list_and_told() -> None:
     assert found.value == [2] and found.signals["read"] == -2
 
 
-def test_objects_are_dealt_by_line_and_by_what_they_have() -> None:
+def test_a_new_object_begins_with_what_opens_one_and_where_a_property_is_taken() -> None:
     text = "2 Bolts 5.00\nOil 7.50\nfine, 3 l\n4 Nuts 9.00 1 Nail 0.10"
-    marks = [("quantity", "2"), ("item", "Bolts"), ("amount", "5.00"), ("item", "Oil"), ("amount", "7.50"), ("quantity", "4")]
+    marks = [("quantity^", "2"), ("item", "Bolts"), ("amount", "5.00"), ("item", "Oil"), ("amount", "7.50"), ("quantity^", "4")]
     marks += [("item", "Nuts"), ("amount", "9.00"), ("quantity", "1"), ("item", "Nail"), ("amount", "0.10")]
     found = read(LINES, text, *((*mark, 0.9) for mark in marks))
     assert found.value == [
@@ -150,6 +165,27 @@ def test_objects_are_dealt_by_line_and_by_what_they_have() -> None:
     assert found.signals["whole"] == 0
 
 
+def test_a_quantity_below_an_item_is_not_the_next_ones() -> None:
+    till = "TEA 4.00\n 2 @ 2.00\nMILK 1.55\n"
+    marks = [
+        ("item^", "TEA", 0.9),
+        ("amount", "4.00", 0.9),
+        ("quantity", "2", 0.9),
+        ("item^", "MILK", 0.9),
+        ("amount", "1.55", 0.9),
+    ]
+    assert [row["quantity"] for row in read(LINES, till, *marks).value] == [2, None]
+    above = "3 x 0.50\nTEA 1.50\nMILK 1.55\n"
+    marks = [
+        ("quantity^", "3", 0.9),
+        ("item", "TEA", 0.9),
+        ("amount", "1.50", 0.9),
+        ("item^", "MILK", 0.9),
+        ("amount", "1.55", 0.9),
+    ]
+    assert [row["quantity"] for row in read(LINES, above, *marks).value] == [3, None]
+
+
 def test_an_object_may_go_over_lines_and_one_that_lacks_something_says_so() -> None:
     found = read(LINES, "Oil\nfine\n7.50\nNails", ("item", "Oil", 0.9), ("amount", "7.50", 0.9), ("item", "Nails", 0.9))
     assert [row["item"] for row in found.value] == ["Oil", "Nails"]
@@ -159,6 +195,15 @@ def test_an_object_may_go_over_lines_and_one_that_lacks_something_says_so() -> N
 def test_a_number_that_the_tagger_cuts_in_two_makes_no_second_object() -> None:
     found = read(LINES, "Oil 7.50", ("item", "Oil", 0.9), ("amount", "7", 0.9), ("amount", "50", 0.9))
     assert found.value == [{"item": "Oil", "quantity": None, "amount": 7.5}]
+
+
+def test_columns_that_only_a_space_parts_are_read_as_the_tagger_parts_them() -> None:
+    found = read(LINES, "Book 40 132.00", ("item^", "Book", 0.9), ("quantity", "40", 0.9), ("amount", "132.00", 0.9))
+    assert found.value == [{"item": "Book", "quantity": 40, "amount": 132}]
+    found = read(LINES, "Kabel 1 213,60", ("item^", "Kabel", 0.9), ("quantity", "1", 0.9), ("amount", "213,60", 0.9))
+    assert found.value == [{"item": "Kabel", "quantity": 1, "amount": 213.6}]
+    found = read(LINES, "Kabel 1 213,60", ("item^", "Kabel", 0.9), ("amount", "1 213", 0.9))
+    assert found.value == [{"item": "Kabel", "quantity": None, "amount": 1213.6}]
 
 
 def test_a_property_that_an_object_may_lack_and_that_is_never_null_is_left_out() -> None:
@@ -201,18 +246,18 @@ HOSTILE = [
 @pytest.mark.parametrize("schema", [TEXT, NUMBER, DATE, LINES], ids=["text", "number", "date", "lines"])
 def test_hostile_text_with_every_word_tagged_is_read(schema: Mapping[str, Any], text: str) -> None:
     extraction, words = Extraction(field(schema)), words_of(text)
-    leaves = extraction.leaves
+    kinds = kinds_of([extraction])
     places = list(zip(words.starts.tolist(), words.ends.tolist(), strict=True))
-    spans = tuple(Span(leaves[at % len(leaves)].kind, *place, 0.9) for at, place in enumerate(places))
-    inside = {leaf.kind: np.full(len(places), 0.9, np.float32) for leaf in leaves}
-    found = extraction.fill(text, Tagged(spans, words, inside), Habits())
+    spans = tuple(Span(kinds[at % len(kinds)], *place, 0.9) for at, place in enumerate(places))
+    inside = {kind: np.full(len(places), 0.9, np.float32) for kind in kinds}
+    found = extraction.fill(text, Tagged(spans, words, inside))
     assert all(np.isfinite(value) for value in found.signals.values())
 
 
 def network(kinds: Sequence[str]) -> Network:
     """One that says the same of every word."""
     tags = 1 + 2 * len(kinds)
-    shapes = [(STATES,), (STATES,), (INPUTS, 4), (4,), (4, tags), (tags,), (tags + 1, tags)]
+    shapes = [(STATES,), (STATES,), (INPUTS, 4), (4,), (PLACES * BUCKETS, 4), (4, tags), (tags,), (GAPS, tags + 1, tags)]
     return Network(*(np.ones(shape, np.float32) for shape in shapes))
 
 
@@ -236,14 +281,22 @@ def test_a_tagger_of_other_fields_or_with_other_weights_is_refused() -> None:
 def test_the_best_path_is_the_best_of_all() -> None:
     draw = np.random.default_rng(0)
     for words in range(1, 5):
-        scores, moves = draw.normal(size=(words, 3)).astype(np.float32), draw.normal(size=(4, 3)).astype(np.float32)
+        scores, moves = draw.normal(size=(words, 3)).astype(np.float32), draw.normal(size=(GAPS, 4, 3)).astype(np.float32)
+        before = draw.integers(0, GAPS, words)
 
-        def worth(path: tuple[int, ...], scores: Any = scores, moves: Any = moves) -> float:
-            before = (3, *path[:-1])
-            return float(sum(scores[at, tag] + moves[last, tag] for at, (last, tag) in enumerate(zip(before, path, strict=True))))
+        def worth(path: tuple[int, ...], scores: Any = scores, moves: Any = moves, before: Any = before) -> float:
+            steps = enumerate(zip(before, (3, *path[:-1]), path, strict=True))
+            return float(sum(scores[at, tag] + moves[gap, last, tag] for at, (gap, last, tag) in steps))
 
         every = list(np.ndindex(*(3,) * words))
-        assert worth(tuple(best_path(scores, moves).tolist())) == pytest.approx(max(map(worth, every)), abs=1e-5)
+        assert worth(tuple(best_path(scores, moves, before).tolist())) == pytest.approx(max(map(worth, every)), abs=1e-5)
+
+
+def test_a_word_follows_on_what_it_touches_on_a_space_or_on_a_new_line() -> None:
+    text = "No. 12-4\n\n of 3"
+    words = words_of(text)
+    read = [text[start:end] for start, end in zip(words.starts, words.ends, strict=True)]
+    assert dict(zip(read, gaps(text, words).tolist(), strict=True)) == {"No": 2, ".": 0, "12": 1, "-": 0, "4": 0, "of": 2, "3": 1}
 
 
 def test_a_tagger_scores_words_as_its_network_does_what_describes_them() -> None:
@@ -253,9 +306,10 @@ def test_a_tagger_scores_words_as_its_network_does_what_describes_them() -> None
         "scale": STATES,
         "inner": (INPUTS, 8),
         "inner_bias": 8,
+        "wording": (PLACES * BUCKETS, 8),
         "outer": (8, 3),
         "outer_bias": 3,
-        "moves": (4, 3),
+        "moves": (GAPS, 4, 3),
     }
     network = Network(**{name: draw.normal(0.5, 0.1, shape).astype(np.float32) for name, shape in shapes.items()})
     texts = ["one line of seven words: six", "", "\n item  7\n\n   total 12.50\nx\nfar to the right of it all, 8\n", "word"]
@@ -267,5 +321,5 @@ def test_a_tagger_scores_words_as_its_network_does_what_describes_them() -> None
         [tagger.score_all([text], [one])[0] for text, one in zip(texts, words, strict=True)],
     )
     for text, one, *found in zip(texts, words, together, alone, strict=True):
-        expected = score(network, describe(text, one, network.mean, network.scale))
+        expected = score(network, describe(text, one, network.mean, network.scale), wordings(text, one))
         assert all(np.allclose(scores, expected, atol=1e-3) for scores in found)

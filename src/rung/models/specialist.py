@@ -256,13 +256,17 @@ class Specialist:
             tensors |= {"buckets": used, "sparse": sparse}
         if extractor is not None:
             tensors |= {f"tagger.{name}": tensor for name, tensor in extractor.tagger.network.tensors().items()}
+            tensors |= {
+                "dates.alike": extractor.habits.alike.astype(np.float16),
+                "dates.month_first": extractor.habits.month_first,
+            }
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "specialist.safetensors")
         heads = {
             "encoder": self.encoder.name,
             "kernel": asdict(machine.kernel) if machine is not None else None,
             "labels": [asdict(head) for head in self._labels.values()],
             "copies": [asdict(head) for head in self._copies.values()],
-            "tagger": {"kinds": extractor.tagger.kinds, **asdict(extractor.habits)} if extractor is not None else None,
+            "tagger": {"kinds": extractor.tagger.kinds, "least": dict(extractor.habits.least)} if extractor is not None else None,
         }
         (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -334,7 +338,10 @@ def _read_extractor(
     if raw is None:
         raise ValueError("there is no tagger for the workload's fields")
     weights = {name.removeprefix("tagger."): tensor for name, tensor in tensors.items() if name.startswith("tagger.")}
-    habits = Habits(bool(raw["month_first"]), {name: float(least) for name, least in raw["least"].items()})
+    least = {name: float(bar) for name, bar in raw["least"].items()}
+    habits = Habits(least, tensors["dates.alike"].astype(np.float32), tensors["dates.month_first"])
+    if habits.alike.shape != (len(habits.month_first), WIDTH):
+        raise ValueError("the texts that say how dates are read do not fit")
     return Extractor(Tagger(raw["kinds"], Network(**weights)), extractions, habits)
 
 

@@ -1,8 +1,8 @@
 """Turns the words of a text into spans, one kind for each value to be copied. Knows nothing about schemas or values.
 
-Each word is tagged by a small network from its own states, its two neighbours', and what stands to its left and above it: on a
-page the label of a value. The best sequence of tags is found by the Viterbi algorithm: a span begins (B), goes on (I) or is none
-(O), after Ramshaw and Marcus 1995.
+Each word is tagged by a small network from its own states and its wording, its two neighbours', and those of what stands to its
+left and above it: on a page the label of a value. The best sequence of tags is found by the Viterbi algorithm: a span begins (B),
+goes on (I) or is none (O), after Ramshaw and Marcus 1995; which tag follows which depends on what lies between.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import groupby, pairwise
-from operator import add, itemgetter
+from operator import itemgetter
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,16 @@ Places = NDArray[np.integer]
 
 _CURRENCY = frozenset("$€£¥")
 SHAPES = 18  # how a word looks and where it stands: the encoder reads lower case, and knows no lines
-INPUTS = 3 * (STATES + SHAPES) + 4 * WIDTH
+INPUTS = 3 * (STATES + SHAPES) + 5 * WIDTH
+PLACES = 7  # where a word sees others, itself first: `_around` lists them
+BUCKETS = 4_096  # of wordings, hashed as n-grams are (Weinberger et al. 2009, arXiv:0902.2206)
+GAPS = 3  # what lies before a word: nothing, a space, or the start of a line
 _TOGETHER = 2_048  # words scored at once
 _PANEL = 64  # columns multiplied at once: for a few words OpenBLAS then takes half the time
 _LEFT = 4  # words to the left that are looked at together
 _NEAR = 2  # characters by which a word above may miss a column
+_BLOCK = 512  # words that are looked for at once
+_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +59,19 @@ class Tagged:
 @dataclass(frozen=True, slots=True)
 class Network:
     """`mean` and `scale` [STATES] standardise states; `inner` [INPUTS, hidden] and `outer` [hidden, tags] have a bias each;
-    `moves` [tags + 1, tags] are log-odds of a tag after another, the last row for a text's first word."""
+    `wording` [PLACES * BUCKETS, hidden], float16, is what a wording in each place adds; `moves` [GAPS, tags + 1, tags] are
+    log-odds of a tag after another, the last row for a text's first word."""
 
     mean: Array
     scale: Array
     inner: Array
     inner_bias: Array
+    wording: NDArray[np.float16]
     outer: Array
     outer_bias: Array
     moves: Array
 
-    def tensors(self) -> dict[str, Array]:
+    def tensors(self) -> dict[str, NDArray[np.floating]]:
         """The arrays by name, for safetensors."""
         return asdict(self)
 
@@ -80,23 +88,26 @@ class Tagger:
             "scale": (STATES,),
             "inner": (INPUTS, hidden),
             "inner_bias": (hidden,),
+            "wording": (PLACES * BUCKETS, hidden),
             "outer": (hidden, tags),
             "outer_bias": (tags,),
-            "moves": (tags + 1, tags),
+            "moves": (GAPS, tags + 1, tags),
         }
         if any(tensor.shape != shapes[name] for name, tensor in network.tensors().items()):
             raise ValueError("the tagger's weights do not fit its kinds")
         self.kinds = tuple(kinds)
         self.network = network
-        near, far = np.split(network.inner, [INPUTS - 4 * WIDTH])
-        left, start, above, over = np.split(far, 4)
+        near, far = np.split(network.inner, [INPUTS - 5 * WIDTH])
+        left, above, start, over, whole = np.split(far, 5)
         near = np.hstack(np.split(near, 3))
         self._near = [np.ascontiguousarray(near[:, at : at + _PANEL]) for at in range(0, near.shape[1], _PANEL)]
-        self._side, self._first = np.hstack([left, above]), np.hstack([start, over])
+        self._side, self._first, self._whole = np.hstack([left, above]), np.hstack([start, over]), whole
+        self._wording = np.hstack(np.split(network.wording, PLACES))  # all that one wording adds, side by side
 
     def tag_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Tagged]:
         """The spans of each text."""
-        return [self._read(scores, found) for scores, found in zip(self.score_all(texts, words), words, strict=True)]
+        scores = self.score_all(texts, words)
+        return [self._read(scored, text, found) for scored, text, found in zip(scores, texts, words, strict=True)]
 
     def score_all(self, texts: Sequence[str], words: Sequence[Words]) -> list[Array]:
         """Log-probabilities of each text's words' tags [words, tags]. Short texts share a product, long ones would fill the
@@ -116,20 +127,25 @@ class Tagger:
         own = np.concatenate([_own(text, one, layout, self.network.mean, self.network.scale) for text, one, layout in every])
         hidden = len(self.network.inner_bias)
         side = self._side if any(len(layout.begins) > 1 for layout in layouts) else self._side[:, :hidden]
+        firsts = np.concatenate([layout.first for layout in layouts])
+        worded = self._wording[np.concatenate([_buckets(text, one) for text, one in zip(texts, words, strict=True)])]
         near, side = np.concatenate([own @ panel for panel in self._near], axis=1), own[:, :WIDTH] @ side
-        first = own[np.concatenate([layout.first for layout in layouts]), :WIDTH] @ self._first
+        first = own[firsts, :WIDTH] @ self._first + worded[firsts, 5 * hidden :]
+        near += worded[:, : 3 * hidden]
+        side += worded[:, 3 * hidden : 3 * hidden + side.shape[1]]
         ends = np.cumsum([(0, 0), *((len(layout.line), len(layout.begins)) for layout in layouts)], axis=0).tolist()
         before: list[Array] = []
         for layout, ((word, line), (word_end, line_end)) in zip(layouts, pairwise(ends), strict=True):
             three, two, firsts = near[word:word_end], side[word:word_end], first[line:line_end]
             rows = [three[:, at : at + hidden] for at in (0, hidden, 2 * hidden)]
             rows += [two[:, :hidden], two[:, -hidden:], firsts[:, :hidden], firsts[:, hidden:]]
-            before.append(reduce(add, _around(rows, layout)))
+            whole = _whole(own[word:word_end, :WIDTH]) @ self._whole
+            before.append(reduce(np.add, [*_around(rows, layout), whole]))
         scores = _finish(np.concatenate(before), self.network)
         return [scores[word:end] for (word, _), (end, _) in pairwise(ends)]
 
-    def _read(self, scores: Array, words: Words) -> Tagged:
-        path = best_path(scores, self.network.moves)
+    def _read(self, scores: Array, text: str, words: Words) -> Tagged:
+        path = best_path(scores, self.network.moves, gaps(text, words))
         chosen = scores[np.arange(len(path)), path]
         spans: list[Span] = []
         for first, last in _runs(path):
@@ -154,13 +170,40 @@ class _Layout:
 
 def describe(text: str, words: Words, mean: Array, scale: Array) -> Array:
     """The network's inputs [words, INPUTS]: each word's states and shape, those of the word before and of the one after, and
-    the first states of what stands to the left in the line, at the line's start, above, and at the start of the line above."""
+    the first states of what stands to the left, above, at the line's start and at that of the line above, and of all."""
     layout = _layout(text, words)
     own = _own(text, words, layout, mean, scale)
     states = own[:, :WIDTH]
     firsts = states[layout.begins]
-    *near, left, above, start, over = _around((own, own, own, states, states, firsts, firsts), layout)
-    return np.concatenate([*near, left, start, above, over], axis=1)
+    whole = np.broadcast_to(_whole(states), states.shape)
+    return np.concatenate([*_around((own, own, own, states, states, firsts, firsts), layout), whole], axis=1)
+
+
+def gaps(text: str, words: Words) -> Places:
+    """What lies before each word [words], a place among `GAPS`."""
+    apart = words.starts > np.concatenate([[-1], words.ends[:-1]])
+    return np.where(_layout(text, words).first, 2, apart.astype(np.int64))
+
+
+def wordings(text: str, words: Words) -> tuple[Places, Places, Array]:
+    """What each word sees of wordings: ascending words, their rows in `Network.wording`, and how much of each counts [seen]."""
+    layout, count = _layout(text, words), len(words.starts)
+    buckets, begins = _buckets(text, words), layout.begins
+    found: list[tuple[Places, Places, Array]] = []
+    for start in range(0, count, _BLOCK):
+        each = np.eye(count, min(_BLOCK, count - start), -start, np.float32)
+        for place, weights in enumerate(_around((*[each] * 5, each[begins], each[begins]), layout)):
+            word, seen = weights.nonzero()
+            found.append((word, place * BUCKETS + buckets[start + seen], weights[word, seen]))
+    word, row, weight = (np.concatenate(parts) for parts in zip(*found, strict=True)) if found else (np.empty(0, int),) * 3
+    order = np.argsort(word, kind="stable")
+    return word[order], row[order], weight[order].astype(np.float32)
+
+
+def _buckets(text: str, words: Words) -> Places:
+    """Each word's wording [words]: without its case, and every digit alike."""
+    found = (text[start:end].lower() for start, end in zip(words.starts.tolist(), words.ends.tolist(), strict=True))
+    return np.array([crc32(_DIGIT.sub("0", word).encode("utf-8", "replace")) % BUCKETS for word in found], np.int64)
 
 
 def _layout(text: str, words: Words) -> _Layout:
@@ -228,6 +271,11 @@ def _around(rows: Sequence[Array], layout: _Layout) -> list[Array]:
     return [*seen, started, seen[4]]
 
 
+def _whole(states: Array) -> Array:
+    """What kind of text it is [1, WIDTH]: the mean of its words' states."""
+    return states.sum(axis=0, keepdims=True) / np.float32(max(len(states), 1))
+
+
 def _left(left: Array, layout: _Layout, row: Places) -> Array:
     at = np.arange(len(row)) - layout.begins[row]
     total = np.zeros_like(left)
@@ -248,9 +296,20 @@ def _above(above: Array, layout: _Layout) -> Array:
     return total
 
 
-def score(network: Network, inputs: Array) -> Array:
-    """Log-probabilities of each word's tags [words, tags], from what `describe` gives."""
-    return _finish(inputs @ network.inner, network)
+def score(network: Network, inputs: Array, seen: tuple[Places, Places, Array]) -> Array:
+    """Log-probabilities of each word's tags [words, tags], from what `describe` and `wordings` give."""
+    return _finish(inputs @ network.inner + add_up(network.wording, seen), network)
+
+
+def add_up(wording: NDArray[np.floating], seen: tuple[Places, Places, Array]) -> Array:
+    """What the wordings add to each word [words, hidden]; every word sees itself."""
+    word, row, weight = seen
+    starts = np.flatnonzero(np.diff(word, prepend=-1))
+    return (
+        np.add.reduceat(wording[row] * weight[:, None], starts, axis=0)
+        if len(word)
+        else np.zeros((0, wording.shape[1]), np.float32)
+    )
 
 
 def _finish(before: Array, network: Network) -> Array:
@@ -260,18 +319,20 @@ def _finish(before: Array, network: Network) -> Array:
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def best_path(scores: Array, moves: Array) -> NDArray[np.int64]:
-    """The most probable sequence of tags [words] (Viterbi 1967)."""
+def best_path(scores: Array, moves: Array, gaps: Places) -> NDArray[np.int64]:
+    """The most probable sequence of tags [words] (Viterbi 1967), by the gap before each word [words]."""
     if not len(scores):
         return np.empty(0, np.int64)
-    totals = [moves[-1] + scores[0]]
-    after = moves[:-1]
-    each = np.empty_like(after)
-    for reached in scores[1:]:
+    totals = [moves[gaps[0], -1] + scores[0]]
+    afters = [moves[gap, :-1] for gap in gaps[1:].tolist()]
+    each = np.empty_like(moves[0, :-1])
+    for reached, after in zip(scores[1:], afters, strict=True):
         np.add(totals[-1][:, None], after, out=each)
         totals.append(np.maximum.reduce(each, axis=0) + reached)
     path = [int(totals[-1].argmax())]
-    for total in reversed(totals[:-1]):  # where each came from is asked of the best alone
+    for total, after in zip(
+        reversed(totals[:-1]), reversed(afters), strict=True
+    ):  # where each came from is asked of the best alone
         path.append(int((total + after[:, path[-1]]).argmax()))
     return np.array(path[::-1], np.int64)
 

@@ -98,6 +98,7 @@ _AROUND = " \t\r\n\u00a0:;,|\u00a6\u00b7\u2022*_=~<>`"
 _SEPARATING = r"[\s\-./#]"  # in identifiers
 _DOTS = r"[.\u2026\u2013\u2014\-]"
 _LEADER = re.compile(rf"\A(?:{_DOTS}*(?:\.\.|\u2026){_DOTS}*|{_DOTS}+(?=\s|\Z))")  # from column to column, or before an item
+_INCHES = re.compile(r"[0-9]\"\Z")
 _PAIRS = ("()", "[]", "{}", '""', "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", "\u00bb\u00ab")
 
 
@@ -163,6 +164,6 @@ def _bare(text: str) -> str:
         for opening, closing in _PAIRS:
             if bare.startswith(opening) and bare.find(closing, 1) in (-1, len(bare) - 1):
                 bare = bare[1:].removesuffix(closing)
-            elif bare.endswith(closing) and opening not in bare[:-1]:
+            elif bare.endswith(closing) and opening not in bare[:-1] and not _INCHES.search(bare):
                 bare = bare[:-1]
     return bare

@@ -17,12 +17,14 @@ from rung.models.extraction import Extraction, Leaf
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Characters [start, end) that may be the value of `kind`. Mentions of one value share `value`, its number in the text."""
+    """Characters [start, end) that may be the value of `kind`. Mentions of one value share `value`, its number in the text, and
+    those of one object `row`, its number; -1 for what is in none."""
 
     kind: str
     start: int
     end: int
     value: int
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +48,24 @@ def align(text: str, expected: Fields, extractions: Sequence[Extraction], spans:
             mentions += (Mention(extraction.name, start, end, number + at) for at, (start, end) in enumerate(given))
             number += len(given)
             continue
-        for leaf, value, places in _sought(text, expected[extraction.name], extraction):
+        for leaf, value, places, row in _sought(text, expected[extraction.name], extraction):
             places = [(start, end) for start, end in places if not any(start < last and first < end for first, last in certain)]
-            mentions += (Mention(leaf.kind, start, end, number) for start, end in places)
+            mentions += (Mention(leaf.kind, start, end, number, row) for start, end in places)
             lost += [] if places else [(leaf.kind, value)]
             number += 1
     return Alignment(tuple(mentions), tuple(lost))
 
 
-def _sought(text: str, value: Any, extraction: Extraction) -> list[tuple[Leaf, Any, list[Place]]]:
-    """Each value of a field, and where in the text it may stand."""
+def _sought(text: str, value: Any, extraction: Extraction) -> list[tuple[Leaf, Any, list[Place], int]]:
+    """Each value of a field, where in the text it may stand, and its object's number."""
     if extraction.objects:
         return _rows(text, value or [], extraction.leaves)
     leaf = extraction.leaves[0]
     values: list[Any] = [one for one in ((value or []) if extraction.many else [value]) if one is not None]
-    return [(leaf, one, leaf.values.find(text, one)) for one in values]
+    return [(leaf, one, leaf.values.find(text, one), -1) for one in values]
 
 
-def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) -> list[tuple[Leaf, Any, list[Place]]]:
+def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) -> list[tuple[Leaf, Any, list[Place], int]]:
     """A list's objects in reading order: the anchor of each, its value that is longest as printed, follows the one of the object
     before; the others stand on its line, or between it and its neighbours' anchors."""
     anchors = [_anchor(text, row, leaves) for row in rows]
@@ -72,7 +74,7 @@ def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) 
     for _, places in anchors:
         begins.append(next((place for place in places if place[0] >= after), None))
         after = begins[-1][1] if begins[-1] else after
-    found: list[tuple[Leaf, Any, list[Place]]] = []
+    found: list[tuple[Leaf, Any, list[Place], int]] = []
     before = 0
     for at, (row, begin, (anchor, _)) in enumerate(zip(rows, begins, anchors, strict=True)):
         later = next((place[0] for place in begins[at + 1 :] if place), len(text))
@@ -85,7 +87,7 @@ def _rows(text: str, rows: Sequence[Mapping[str, Any]], leaves: Sequence[Leaf]) 
                 places = [begin]
             else:
                 places = [place for place in leaf.values.find(text, value) if start <= place[0] and place[1] <= end]
-            found.append((leaf, value, places))
+            found.append((leaf, value, places, at))
         before = begin[1] if begin else before
     return found
 

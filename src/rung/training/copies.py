@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rung.core import Fields, same
 from rung.models.copying import Found
-from rung.models.encoder import Words
-from rung.models.extraction import Extraction, Extractor, Habits, kinds_of
+from rung.models.encoder import WIDTH, Words
+from rung.models.extraction import LEAST, Extraction, Extractor, Habits, kinds_of, liken
 from rung.models.tagger import Array, Tagged
 from rung.models.values import day_first
 from rung.training.alignment import Alignment, Mention, Place, align
@@ -41,10 +41,11 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Each page's words' tags, how most dates are read, and what was not found, as `Copies.lost`."""
+    """Each page's words' tags, whether its dates have the month first (None where it has none that tells), and what was not
+    found, as `Copies.lost`."""
 
     tags: list[Tags]
-    month_first: bool
+    month_first: list[bool | None]
     lost: list[Lost]
 
 
@@ -63,7 +64,8 @@ def mark(pages: Sequence[Page], extractions: Sequence[Extraction], progress: Cal
     aligned = [align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans) for page in pages]
     tags = [sheet.tags for sheet in _settle(pages, aligned, extractions, progress)]
     lost = [(at, kind, value) for at, one in enumerate(aligned) for kind, value in one.lost]
-    return Marks(tags, _month_first(pages, aligned, extractions), lost)
+    month_first = [_month_first(page, one, extractions) for page, one in zip(pages, aligned, strict=True)]
+    return Marks(tags, month_first, lost)
 
 
 def mark_plainly(pages: Sequence[Page], extractions: Sequence[Extraction]) -> list[Tags | None]:
@@ -73,7 +75,7 @@ def mark_plainly(pages: Sequence[Page], extractions: Sequence[Extraction]) -> li
         aligned = align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans)
         places = [_words(page.words, mention) for mention in aligned.mentions]
         tags = _drafted(len(page.words.starts), aligned.mentions, places, kinds, _one_each(extractions))
-        found.append(None if aligned.lost else tags)
+        found.append(None if aligned.lost else _opened(tags, aligned.mentions, places, kinds))
     return found
 
 
@@ -90,18 +92,33 @@ def train_copies(
     marks = marks or mark(pages, extractions, progress)
     sheets = [Sheet(page.text, page.words, tags) for page, tags in zip(pages, marks.tags, strict=True)]
     tagged: dict[int, Tagged] = {}
+    first: dict[int, bool] = {}
+    alike = np.array([liken(page.words) for page in pages], np.float16)
     for fold, others in folds_of(len(pages), FOLDS, held):
         out: list[int] = fold.tolist()
         rest: list[int] = others.tolist()
+        habits = _habits(alike, marks, rest)
+        first |= {at: habits.day_first(pages[at].text, pages[at].words) for at in out}
         tagger = train_tagger([sheets[at] for at in rest], kinds, progress=progress)
         tagged |= zip(out, tagger.tag_all([pages[at].text for at in out], [pages[at].words for at in out]), strict=True)
-    rehearsed = [(pages[at], one) for at, one in tagged.items()]
-    habits = Habits(marks.month_first, _least(rehearsed, extractions, marks.month_first))
-    rehearsal = {
-        at: {extraction.name: extraction.fill(pages[at].text, one, habits) for extraction in extractions}
-        for at, one in sorted(tagged.items())
-    }
+
+    def fill(extraction: Extraction, at: int, least: float) -> Found:
+        return extraction.fill(pages[at].text, tagged[at], first[at], least)
+
+    expected = {at: pages[at].expected for at in sorted(tagged)}
+    least = {one.name: _least(one, expected, fill) for one in extractions if not one.many}
+    rehearsal = {at: {one.name: fill(one, at, least.get(one.name, LEAST)) for one in extractions} for at in expected}
+    habits = replace(_habits(alike, marks, range(len(pages))), least=least)
     return Copies(Extractor(train_tagger(sheets, kinds, progress=progress), extractions, habits), rehearsal, marks.lost)
+
+
+def _habits(alike: NDArray[np.float16], marks: Marks, some: Sequence[int]) -> Habits:
+    """How some of the pages [n, WIDTH] read dates; one is enough where all of them read them alike."""
+    telling = [at for at in some if marks.month_first[at] is not None]
+    orders = np.array([marks.month_first[at] for at in telling], np.bool_)
+    if len(orders) and (orders == orders[0]).all():
+        telling, orders = telling[:1], orders[:1]
+    return Habits({}, alike[telling].astype(np.float32).reshape(-1, WIDTH), orders)
 
 
 def folds_of(count: int, folds: int, held: NDArray[np.bool_] | None) -> Folds:
@@ -111,19 +128,11 @@ def folds_of(count: int, folds: int, held: NDArray[np.bool_] | None) -> Folds:
     return [(out, rest) for out, rest in pairs if len(out)]
 
 
-def _least(rehearsed: Sequence[tuple[Page, Tagged]], extractions: Sequence[Extraction], month_first: bool) -> dict[str, float]:
-    """For each field with one value, the bar at which most rehearsed answers are right; the higher one of equals."""
-    chosen: dict[str, float] = {}
-    for extraction in extractions:
-        if extraction.many:
-            continue
-        rights: list[int] = []
-        for least in BARS:
-            habits = Habits(month_first, {extraction.name: least})
-            found = [(extraction.fill(page.text, one, habits).value, page.expected[extraction.name]) for page, one in rehearsed]
-            rights.append(sum(same(value, expected) for value, expected in found))
-        chosen[extraction.name] = BARS[int(np.argmax(rights))]
-    return chosen
+def _least(extraction: Extraction, expected: Mapping[int, Fields], fill: Callable[[Extraction, int, float], Found]) -> float:
+    """The bar at which most rehearsed answers are right; the higher one of equals."""
+    name = extraction.name
+    rights = [sum(same(fill(extraction, at, bar).value, fields[name]) for at, fields in expected.items()) for bar in BARS]
+    return BARS[int(np.argmax(rights))]
 
 
 def passes(words: Sequence[Words], held: NDArray[np.bool_] | None = None) -> int:
@@ -143,13 +152,16 @@ def _settle(
         Sheet(page.text, page.words, _drafted(len(page.words.starts), one.mentions, where, kinds, one_each))
         for page, one, where in zip(pages, aligned, places, strict=True)
     ]
-    if not any((sheet.tags == IGNORED).any() for sheet in draft):
-        return draft
-    tagger = train_tagger(draft, kinds, DRAFT_EPOCHS, progress)
-    scores = tagger.score_all([page.text for page in pages], [page.words for page in pages])
+    if any((sheet.tags == IGNORED).any() for sheet in draft):
+        tagger = train_tagger(draft, kinds, DRAFT_EPOCHS, progress)
+        scores = tagger.score_all([page.text for page in pages], [page.words for page in pages])
+        settled = zip(draft, scores, aligned, places, strict=True)
+        draft = [
+            replace(sheet, tags=_settled(likely, one.mentions, where, kinds, one_each)) for sheet, likely, one, where in settled
+        ]
     return [
-        Sheet(page.text, page.words, _settled(likely, one.mentions, where, kinds, one_each))
-        for page, likely, one, where in zip(pages, scores, aligned, places, strict=True)
+        replace(sheet, tags=_opened(sheet.tags, one.mentions, where, kinds))
+        for sheet, one, where in zip(draft, aligned, places, strict=True)
     ]
 
 
@@ -202,26 +214,38 @@ def _settled(
     return tags
 
 
+def _opened(tags: Tags, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], kinds: Sequence[str]) -> Tags:
+    """The tags, those of the span that each object begins with turned into the leaf's opening kind, which follows its own."""
+    firsts: dict[tuple[str, int], NDArray[np.intp]] = {}
+    for mention, where in zip(mentions, places, strict=True):
+        if mention.row >= 0 and len(where) and tags[where[0]] == 1 + 2 * kinds.index(mention.kind):
+            row = mention.kind.partition(".")[0], mention.row
+            firsts[row] = min(firsts.get(row, where), where, key=lambda found: int(found[0]))
+    tags = tags.copy()
+    for where in firsts.values():
+        tags[where] += 2
+    return tags
+
+
 def _mark(tags: Tags, where: NDArray[np.intp], kind: int) -> None:
     tags[where] = 2 + 2 * kind
     tags[where[0]] = 1 + 2 * kind
 
 
-def _month_first(pages: Sequence[Page], aligned: Sequence[Alignment], extractions: Sequence[Extraction]) -> bool:
-    """Whether gold reads most dates like 03/11 month first, of those in texts that do not tell by themselves."""
+def _month_first(page: Page, aligned: Alignment, extractions: Sequence[Extraction]) -> bool | None:
+    """Whether a page's dates like 03/11 have the month first, as it tells by itself or as gold reads them."""
+    if (told := day_first(page.text)) is not None:
+        return not told
     leaves = {leaf.kind: leaf.values for extraction in extractions for leaf in extraction.leaves}
     months = days = 0
-    for page, one in zip(pages, aligned, strict=True):
-        if day_first(page.text) is not None:
-            continue
-        for mention in one.mentions:
-            printed = page.text[mention.start : mention.end]
-            by_day, by_month = (leaves[mention.kind].read(printed, first) for first in (True, False))
-            if by_day != by_month:
-                expected = _expected(page.expected, mention.kind)
-                months += by_month in expected
-                days += by_day in expected
-    return months > days
+    for mention in aligned.mentions:
+        printed = page.text[mention.start : mention.end]
+        by_day, by_month = (leaves[mention.kind].read(printed, first) for first in (True, False))
+        if by_day != by_month:
+            expected = _expected(page.expected, mention.kind)
+            months += by_month in expected
+            days += by_day in expected
+    return months > days if months != days else None
 
 
 def _expected(expected: Fields, kind: str) -> list[Any]:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung.models.encoder import STATES, Words
-from rung.models.tagger import INPUTS, Array, Network, Tagger, describe
+from rung.models.tagger import BUCKETS, GAPS, INPUTS, PLACES, Array, Network, Places, Tagger, add_up, describe, gaps, wordings
 
 Tags = NDArray[np.int64]
+Seen = tuple[Places, Places, Array]
 
 HIDDEN = 128
 EPOCHS = 10
@@ -23,6 +24,7 @@ BATCH = 512
 RATE = 2e-3
 DROPPED = 0.3  # of the hidden units
 BLINDED = 0.2  # of the inputs, for a whole batch
+USUAL = 2.0  # how many of a tag's moves across a gap are taken to be as everywhere
 MOVES = 0.5  # how much the tags' usual order counts beside what the words say: the states know most of it already
 MOST_WORDS = 150_000  # states of more would take gigabytes
 IGNORED = -1  # a word whose tag is not known
@@ -46,20 +48,19 @@ def train_tagger(
     learner = _Learner(1 + 2 * len(kinds))
     total = epochs * sum(len(sheet.tags) for sheet in sheets)
     draw, done = np.random.default_rng(0), 0
+    seen = [wordings(sheet.text, sheet.words) for sheet in sheets]
     for _ in range(epochs):
         for batch in _batches(sheets, draw):
-            inputs = np.concatenate([describe(sheet.text, sheet.words, mean, scale) for sheet in batch])
-            tags = np.concatenate([sheet.tags for sheet in batch])
-            known = tags != IGNORED
-            learner.learn(inputs[known], tags[known], RATE * (1 - done / total), draw)
+            some = [sheets[at] for at in batch]
+            inputs = np.concatenate([describe(sheet.text, sheet.words, mean, scale) for sheet in some])
+            tags = np.concatenate([sheet.tags for sheet in some])
+            worded = _together([seen[at] for at in batch], [len(sheet.tags) for sheet in some])
+            learner.learn(inputs, worded, tags, RATE * (1 - done / total), draw)
             progress(len(tags))
             done += len(tags)
-    moves = _moves([sheet.tags for sheet in sheets], 1 + 2 * len(kinds))
-    weights = learner.weights
-    return Tagger(
-        kinds,
-        Network(mean, scale, weights["inner"], weights["inner_bias"], weights["outer"], weights["outer_bias"], moves),
-    )
+    weights, moves = learner.weights, _moves(sheets, 1 + 2 * len(kinds))
+    wording = weights.pop("wording").astype(np.float16)
+    return Tagger(kinds, Network(mean, scale, wording=wording, moves=moves, **weights))
 
 
 class _Learner:
@@ -70,6 +71,7 @@ class _Learner:
         self.weights: dict[str, Array] = {
             "inner": draw.normal(0, 0.3 * INPUTS**-0.5, (INPUTS, HIDDEN)).astype(np.float32),
             "inner_bias": np.zeros(HIDDEN, np.float32),
+            "wording": np.zeros((PLACES * BUCKETS, HIDDEN), np.float32),
             "outer": draw.normal(0, 0.1 * HIDDEN**-0.5, (HIDDEN, tags)).astype(np.float32),
             "outer_bias": np.zeros(tags, np.float32),
         }
@@ -77,36 +79,58 @@ class _Learner:
         self._second = {name: np.zeros_like(weight) for name, weight in self.weights.items()}
         self._steps = 0
 
-    def learn(self, inputs: Array, tags: Tags, rate: float, draw: np.random.Generator) -> None:
-        if not len(tags):
+    def learn(self, inputs: Array, worded: Seen, tags: Tags, rate: float, draw: np.random.Generator) -> None:
+        """One step on a batch of words; those whose tag is not known count for nothing."""
+        known = tags != IGNORED
+        if not known.any():
             return
         weights = self.weights
-        seen = (draw.random(INPUTS) > BLINDED).astype(np.float32)
-        inputs = np.multiply(inputs, seen / np.float32(1 - BLINDED), dtype=np.float32)
+        shown = (draw.random(INPUTS) > BLINDED).astype(np.float32)
+        inputs = np.multiply(inputs, shown / np.float32(1 - BLINDED), dtype=np.float32)
+        word, row, weight = worded
+        weight = weight * (draw.random(len(weight)) > BLINDED).astype(np.float32) / np.float32(1 - BLINDED)
         kept: Array = (draw.random((len(tags), HIDDEN)) > DROPPED).astype(np.float32) / np.float32(1 - DROPPED)
-        before = inputs @ weights["inner"] + weights["inner_bias"]
+        before = inputs @ weights["inner"] + add_up(weights["wording"], (word, row, weight)) + weights["inner_bias"]
         hidden = np.maximum(before, 0) * kept
         logits = hidden @ weights["outer"] + weights["outer_bias"]
         wrong = np.exp(logits - logits.max(axis=1, keepdims=True))
         wrong /= wrong.sum(axis=1, keepdims=True)
         wrong[np.arange(len(tags)), tags] -= 1
-        wrong /= len(tags)
+        wrong *= known[:, None] / known.sum(dtype=np.float32)
         back = wrong @ weights["outer"].T * kept * (before > 0)
         self._step("outer", hidden.T @ wrong, rate)
         self._step("outer_bias", wrong.sum(axis=0), rate)
         self._step("inner", inputs.T @ back, rate)
         self._step("inner_bias", back.sum(axis=0), rate)
+        order = np.argsort(row, kind="stable")
+        rows, starts = np.unique(row[order], return_index=True)
+        self._step("wording", np.add.reduceat(back[word[order]] * weight[order, None], starts, axis=0), rate, rows)
         self._steps += 1
 
-    def _step(self, name: str, gradient: Array, rate: float) -> None:
-        first, second, step = self._first[name], self._second[name], self._steps + 1
-        first += 0.1 * (gradient - first)
-        second += 0.01 * (gradient * gradient - second)
-        self.weights[name] -= (
+    def _step(self, name: str, gradient: Array, rate: float, rows: Places | None = None) -> None:
+        """Adam's step, of all weights or of some `rows`: what a batch does not see stays as it is."""
+        at = slice(None) if rows is None else rows
+        step = self._steps + 1
+        first, second = self._first[name][at], self._second[name][at]
+        first = first + 0.1 * (gradient - first)
+        second = second + 0.01 * (gradient * gradient - second)
+        self._first[name][at], self._second[name][at] = first, second
+        self.weights[name][at] -= (
             np.float32(rate)
             * (first / np.float32(1 - 0.9**step))
             / (np.sqrt(second / np.float32(1 - 0.99**step)) + np.float32(1e-8))
         )
+
+
+def _together(seen: Sequence[Seen], counts: Sequence[int]) -> Seen:
+    """What the words of several texts see, the words numbered through."""
+    starts = np.cumsum([0, *counts[:-1]])
+    word, row, weight = zip(*seen, strict=True)
+    return (
+        np.concatenate([each + start for each, start in zip(word, starts, strict=True)]),
+        np.concatenate(row),
+        np.concatenate(weight),
+    )
 
 
 def _bounded(sheets: Sequence[Sheet]) -> list[Sheet]:
@@ -127,13 +151,13 @@ def _standard(sheets: Sequence[Sheet]) -> tuple[Array, Array]:
     return some.mean(axis=0), (some.std(axis=0) + 1e-3) / np.float32(0.3)
 
 
-def _batches(sheets: Sequence[Sheet], draw: np.random.Generator) -> Iterator[list[Sheet]]:
-    """The sheets in a new order, in batches of at least `BATCH` words."""
-    batch: list[Sheet] = []
+def _batches(sheets: Sequence[Sheet], draw: np.random.Generator) -> Iterator[list[int]]:
+    """The sheets' places in a new order, in batches of at least `BATCH` words."""
+    batch: list[int] = []
     size = 0
     order: list[int] = draw.permutation(len(sheets)).tolist()
     for at in order:
-        batch.append(sheets[at])
+        batch.append(at)
         size += len(sheets[at].tags)
         if size >= BATCH:
             yield batch
@@ -142,17 +166,20 @@ def _batches(sheets: Sequence[Sheet], draw: np.random.Generator) -> Iterator[lis
         yield batch
 
 
-def _moves(sequences: Sequence[Tags], tags: int) -> Array:
-    """Log-odds of each tag after another against its share of all, [tags + 1, tags]; an I follows only its own B or I."""
-    counts = np.full((tags + 1, tags), 0.1)
-    for sequence in sequences:
-        both = (sequence[:-1] != IGNORED) & (sequence[1:] != IGNORED)
-        np.add.at(counts, (sequence[:-1][both], sequence[1:][both]), 1)
-        if len(sequence) and sequence[0] != IGNORED:
-            counts[tags, sequence[0]] += 1
-    share = counts.sum(axis=0) / counts.sum()
-    moves = MOVES * np.log(counts / counts.sum(axis=1, keepdims=True) / share)
+def _moves(sheets: Sequence[Sheet], tags: int) -> Array:
+    """Log-odds of each tag after another against its share of all, by the gap between, [GAPS, tags + 1, tags]; an I follows only
+    its own B or I. Across a gap that is seldom seen tags move as they do everywhere."""
+    counts = np.zeros((GAPS, tags + 1, tags))
+    for sheet in sheets:
+        before = np.concatenate([[tags], sheet.tags[:-1]])
+        both = (before != IGNORED) & (sheet.tags != IGNORED)
+        np.add.at(counts, (gaps(sheet.text, sheet.words)[both], before[both], sheet.tags[both]), 1)
+    every = counts.sum(axis=0) + 0.1
+    every /= every.sum(axis=1, keepdims=True)
+    share = (counts.sum(axis=(0, 1)) + 0.1) / (counts.sum() + 0.1 * tags)
+    counts += USUAL * every
+    moves = MOVES * np.log(counts / counts.sum(axis=2, keepdims=True) / share)
     for inside in range(2, tags, 2):
         others = np.setdiff1d(np.arange(tags + 1), [inside - 1, inside])
-        moves[others, inside] = -1e4
+        moves[:, others, inside] = -1e4
     return moves.astype(np.float32)

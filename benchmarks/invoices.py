@@ -1,6 +1,6 @@
-"""`examples/invoices`: how often each field is right on documents that the tagger has not seen, and what is answered.
+"""`examples/invoices`: how often each field is right on documents that the tagger has not seen.
 
-The field's shares come from the training part, rehearsed in three folds; `rung train` makes its bound and its report from the others.
+The shares come from the training part, rehearsed in three folds; the bound and the report of `rung train` from the other parts.
 """
 
 from __future__ import annotations

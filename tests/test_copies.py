@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from rung.core import same
 from rung.models.encoder import Encoder, Words
-from rung.models.extraction import Extraction
+from rung.models.extraction import OPENING, Extraction, kinds_of
 from rung.models.tagger import Tagged, Tagger
 from rung.training import copies as copies_module
 from rung.training import tagging
-from rung.training.copies import Copies, Page, passes, train_copies
+from rung.training.copies import Copies, Page, mark, passes, train_copies
 from rung.workload import Field
 
 FIELDS = [
@@ -212,3 +212,19 @@ def test_a_handful_of_texts_and_some_without_words_can_be_learnt_from(cases: int
 def test_the_higher_of_equal_bars_is_kept(trained: Copies) -> None:
     assert set(trained.extractor.habits.least) == {"place", "day"}
     assert set(trained.extractor.habits.least.values()) <= set(copies_module.BARS)
+
+
+def test_equal_values_on_one_line_open_no_others_row(minilm: Encoder) -> None:
+    properties = {"item": {"type": "string"}, "count": {"type": "integer"}}
+    schema = {"type": "array", "items": {"type": "object", "properties": properties, "required": ["item", "count"]}}
+    goods = ["TEA", "MILK", "OIL", "RICE", "SALT", "BREAD"]
+    gold = [
+        (f"Order: {one} 1 {two} 1 {three} 1", {"lines": [{"item": item, "count": 1} for item in (one, two, three)]})
+        for one, two, three in zip(goods, goods[1:], goods[2:], strict=False)
+    ]
+    extraction = Extraction(Field("lines", "copy", schema))
+    kinds = kinds_of([extraction])
+    for page, tags in zip(pages := read_pages(minilm, gold), mark(pages, [extraction]).tags, strict=True):
+        words = [page.text[start:end] for start, end in zip(page.words.starts, page.words.ends, strict=True)]
+        opening = {words[at] for at, tag in enumerate(tags.tolist()) if tag > 0 and kinds[(tag - 1) // 2].endswith(OPENING)}
+        assert opening == {row["item"] for row in page.expected["lines"]}

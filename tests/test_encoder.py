@@ -218,3 +218,10 @@ def test_opening_loads_no_pytorch_and_no_builder(cache, encoder):
     )
     found = subprocess.run([sys.executable, "-c", program, str(cache)], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_currency_sign_is_a_word_of_its_own(encoder):
+    text = "pay \u00a312.50 or 12\u20ac, $3"
+    _, (words,) = encoder.read([text])
+    read = [text[start:end] for start, end in zip(words.starts, words.ends, strict=True)]
+    assert read == ["pay", "\u00a3", "12", ".", "50", "or", "12", "\u20ac", ",", "$", "3"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rung.models.copying import Found
 from rung.models.encoder import STATES, WIDTH, Words
-from rung.models.extraction import LEAST, Extraction, Extractor, Habits, kinds_of
+from rung.models.extraction import LEAST, OPENING, Extraction, Extractor, Habits, kinds_of
 from rung.models.tagger import (
     BUCKETS,
     GAPS,
@@ -56,7 +56,7 @@ def words_of(text: str) -> Words:
 
 
 def tagged(text: str, extraction: Extraction, *marks: tuple[str, str, float]) -> Tagged:
-    """`marks` are (property or "", what stands there, probability), in the order in which they stand."""
+    """`marks` are (property or "", what stands there, probability), in the order in which they stand; ^ opens an object."""
     words = words_of(text)
     inside = {kind: np.full(len(words.starts), 0.01, np.float32) for kind in kinds_of([extraction])}
     spans: list[Span] = []
@@ -64,7 +64,7 @@ def tagged(text: str, extraction: Extraction, *marks: tuple[str, str, float]) ->
     for name, printed, probability in marks:
         start = text.index(printed, last)
         last = start + len(printed)
-        kind = f"{extraction.name}.{name}" if name else extraction.name
+        kind = f"{extraction.name}.{name.replace('^', OPENING)}" if name else extraction.name
         inside[kind][(words.starts < last) & (words.ends > start)] = probability
         if probability > 0.5:
             spans.append(Span(kind, start, last, probability))
@@ -204,6 +204,21 @@ def test_columns_that_only_a_space_parts_are_read_as_the_tagger_parts_them() -> 
     assert found.value == [{"item": "Kabel", "quantity": 1, "amount": 213.6}]
     found = read(LINES, "Kabel 1 213,60", ("item^", "Kabel", 0.9), ("amount", "1 213", 0.9))
     assert found.value == [{"item": "Kabel", "quantity": None, "amount": 1213.6}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "tagged", "value"),
+    [
+        (NUMBER, "credit - 64.00", "64.00", -64),
+        (NUMBER, "-EUR 61.50", "61.50", -61.5),
+        (NUMBER, "( 61.50)", "61.50", -61.5),
+        (NUMBER, "at 7.11 is 2 100.500 kg", "100.500", 100.5),
+        (DATE, "of 3 Nov 2025", "Nov 2025", "2025-11-03"),
+        ({"enum": ["purchase order", "invoice"]}, "a purchase order", "purchase", "purchase order"),
+    ],
+)
+def test_what_is_tagged_in_part_is_read_whole(schema: dict[str, Any], text: str, tagged: str, value: object) -> None:
+    assert read({"type": "array", "items": schema}, text, ("", tagged, 0.9)).value == [value]
 
 
 def test_a_property_that_an_object_may_lack_and_that_is_never_null_is_left_out() -> None:

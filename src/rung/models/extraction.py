@@ -23,7 +23,7 @@ from rung.models.values import Values, day_first, open_values
 from rung.workload import Field
 
 LEAST = 0.3  # where gold has not shown better
-OPENING = "^"
+OPENING = " opens"  # no JSON Schema is likely to have a property so named beside the other
 NEAREST = 3  # gold texts that say how another reads its dates
 
 
@@ -43,7 +43,8 @@ class Habits:
         if told is not None or not len(self.month_first):
             return told is not False
         nearest = np.argsort(-(self.alike @ liken(words)), kind="stable")[:NEAREST]
-        return 2 * int(self.month_first[nearest].sum()) < len(nearest)
+        votes = self.month_first[nearest[: len(nearest) - 1 + len(nearest) % 2]]  # an odd number: no tie
+        return 2 * int(votes.sum()) < len(votes)
 
 
 def liken(words: Words) -> Array:
@@ -134,10 +135,11 @@ class Extraction:
         """The spans in reading order, dealt to objects: a new one begins with a span that opens one, or where its property is
         taken already."""
         names = {kind: leaf.name for leaf in self.leaves for kind in leaf.kinds}
+        opening = {leaf.opening for leaf in self.leaves}
         rows: list[dict[str, Any]] = []
         for span, value in known:
             name = names[span.kind]
-            if not rows or name in rows[-1] or span.kind.endswith(OPENING):
+            if not rows or name in rows[-1] or span.kind in opening:
                 rows.append({})
             rows[-1][name] = value
         return [{leaf.name: row.get(leaf.name) for leaf in self.leaves if leaf.name in row or not leaf.optional} for row in rows]
@@ -225,14 +227,13 @@ def _meant(text: str, spans: Sequence[Span], leaf: Leaf, first: bool) -> Iterato
             continue
         while at < len(mentions) and mentions[at][0][1] <= span.start:
             at += 1
-        near = takewhile(lambda place, end=span.end: mentions[place][0][0] < end, range(at, len(mentions)))
-        best = max(near, key=lambda place: _shared(mentions[place][0], span), default=-1)
-        if best < 0 or _shared(mentions[best][0], span)[0] <= 0:
+        near = [mentions[at] for at in takewhile(lambda at, end=span.end: mentions[at][0][0] < end, range(at, len(mentions)))]
+        place, value = max(near, key=lambda mention: _shared(mention[0], span), default=((0, 0), None))
+        if _shared(place, span)[0] <= 0:
             yield span, None
             continue
-        place, value = mentions[best]
-        if (cut := _cut(text, place, span)) != place:
-            place, value = cut, leaf.values.read(text[slice(*cut)], first)
+        if isinstance(value, int | float) and (cut := _cut(text, place, span)) != place:
+            place, value = cut, dict(near).get(cut, leaf.values.read(text[slice(*cut)], first))
         if place != last:
             yield span, value
             last = place
@@ -245,11 +246,12 @@ def _shared(mention: Place, span: Span) -> tuple[int, int]:
 
 
 def _cut(text: str, mention: Place, span: Span) -> Place:
-    """The mention without what a space within it parts from the span."""
+    """The mention without the digits that a space within it parts from the span."""
     start, end = mention
+    before, after = text[start : span.start], text[span.end : end]
     return (
-        span.start if text[start : span.start][-1:].isspace() else start,
-        span.end if text[span.end : end][:1].isspace() else end,
+        span.start if before[-1:].isspace() and any(map(str.isdigit, before)) else start,
+        span.end if after[:1].isspace() and any(map(str.isdigit, after)) else end,
     )
 
 

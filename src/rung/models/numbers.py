@@ -36,7 +36,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[0-9]+(?:[.,'\u2019\u00a0\u202f][0-9]+)*")
-_CENTS = re.compile(r"[0-9]([.,])[0-9]{1,2}(?![0-9]|[.,][0-9])")
+_CENTS = re.compile(r"(?:[0-9]+|[1-9][0-9]{0,2}(?:[.,'\u2019\u00a0\u202f][0-9]{3})+)([.,])[0-9]{2}")
 _SPACED = re.compile(r"[1-9][0-9]{0,2}(?: [0-9]{3}){1,4}(?:[.,][0-9]+)?(?![0-9])")
 _SIGN_BEFORE = re.compile(rf"(?:^|[^\w{_SIGNS}]|{_MONEY})(?P<sign>[{_SIGNS}])(?P<gap>\s?)(?:{_MONEY}\s?)?\Z", re.IGNORECASE)
 _OPENING = re.compile(rf"\(\s?(?:{_MONEY}\s?)?\Z", re.IGNORECASE)
@@ -123,7 +123,9 @@ def _numbers_in(text: str) -> tuple[tuple[Span, float, bool], ...]:
 
 def _decimal_sign(text: str) -> str | None:
     """What parts a text's cents from the rest, as 49.90 does; None where nothing says so, or both signs do."""
-    signs = {match[1] for match in _CENTS.finditer(text)}
+    spans = [span for span, _, _ in dates_in(text)]
+    tokens = (match for match in _TOKEN.finditer(text) if not any(start <= match.start() < end for start, end in spans))
+    signs = {cents[1] for match in tokens if (cents := _CENTS.fullmatch(match.group()))}
     return signs.pop() if len(signs) == 1 else None
 
 

@@ -290,7 +290,9 @@ def _above(above: Array, layout: _Layout) -> Array:
     lines = [slice(*ends) for ends in pairwise([*layout.begins.tolist(), len(above)])]
     for up, here in pairwise(lines):
         over = (column[up] < end[here, None] + _NEAR) & (end[up] > column[here, None] - _NEAR)
-        over |= ~over.any(axis=1, keepdims=True)  # where no word stands above, all of the line do
+        # where no word stands above, the line's last ones count
+        last: NDArray[np.bool_] = np.arange(over.shape[1]) >= over.shape[1] - _LEFT
+        over |= ~over.any(axis=1, keepdims=True) & last
         weights = over.astype(np.float32)
         total[here] = weights @ above[up] / weights.sum(axis=1, keepdims=True)
     return total

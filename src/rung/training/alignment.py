@@ -18,13 +18,13 @@ from rung.models.extraction import Extraction, Leaf
 @dataclass(frozen=True, slots=True)
 class Mention:
     """Characters [start, end) that may be the value of `kind`. Mentions of one value share `value`, its number in the text, and
-    those of one object `row`, its number; -1 for what is in none."""
+    those of one object `row`: its field and number."""
 
     kind: str
     start: int
     end: int
     value: int
-    row: int = -1
+    row: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ def align(text: str, expected: Fields, extractions: Sequence[Extraction], spans:
             mentions += (Mention(extraction.name, start, end, number + at) for at, (start, end) in enumerate(given))
             number += len(given)
             continue
-        for leaf, value, places, row in _sought(text, expected[extraction.name], extraction):
+        for leaf, value, places, at in _sought(text, expected[extraction.name], extraction):
+            row = (extraction.name, at) if extraction.objects else None
             places = [(start, end) for start, end in places if not any(start < last and first < end for first, last in certain)]
             mentions += (Mention(leaf.kind, start, end, number, row) for start, end in places)
             lost += [] if places else [(leaf.kind, value)]

@@ -15,7 +15,7 @@ from rung.models.copying import Found
 from rung.models.encoder import WIDTH, Words
 from rung.models.extraction import LEAST, Extraction, Extractor, Habits, kinds_of, liken
 from rung.models.tagger import Array, Tagged
-from rung.models.values import day_first
+from rung.models.values import Values, day_first
 from rung.training.alignment import Alignment, Mention, Place, align
 from rung.training.tagging import EPOCHS, IGNORED, Sheet, Tags, train_tagger
 
@@ -23,6 +23,8 @@ Lost = tuple[int, str, Any]  # a case, a field or a property, and its value that
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]  # who rehearses, and who is learnt from for it
 
 FOLDS = 3
+DATE = "03/11/2025"  # what may be in March or in November
+MOST_ALIKE = 2_000  # texts that say how others read their dates
 DRAFT_EPOCHS = 2  # enough to tell a total from a line's amount, too few to learn by heart what was marked wrongly
 BARS = (0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
 ALSO = np.log(5)  # a further mention counts as one if it is at most five times less probable than the best
@@ -64,7 +66,9 @@ def mark(pages: Sequence[Page], extractions: Sequence[Extraction], progress: Cal
     aligned = [align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans) for page in pages]
     tags = [sheet.tags for sheet in _settle(pages, aligned, extractions, progress)]
     lost = [(at, kind, value) for at, one in enumerate(aligned) for kind, value in one.lost]
-    month_first = [_month_first(page, one, extractions) for page, one in zip(pages, aligned, strict=True)]
+    leaves = [leaf for extraction in extractions for leaf in extraction.leaves]
+    dated = {leaf.kind: leaf.values for leaf in leaves if leaf.values.read(DATE, True) != leaf.values.read(DATE, False)}
+    month_first = [_month_first(page, one, dated) if dated else None for page, one in zip(pages, aligned, strict=True)]
     return Marks(tags, month_first, lost)
 
 
@@ -74,8 +78,8 @@ def mark_plainly(pages: Sequence[Page], extractions: Sequence[Extraction]) -> li
     for page in pages:
         aligned = align(page.text[: int(page.words.ends.max(initial=0))], page.expected, extractions, page.spans)
         places = [_words(page.words, mention) for mention in aligned.mentions]
-        tags = _drafted(len(page.words.starts), aligned.mentions, places, kinds, _one_each(extractions))
-        found.append(None if aligned.lost else _opened(tags, aligned.mentions, places, kinds))
+        tags, marked = _drafted(len(page.words.starts), aligned.mentions, places, kinds, _one_each(extractions))
+        found.append(None if aligned.lost else _opened(tags, aligned.mentions, places, marked))
     return found
 
 
@@ -115,6 +119,7 @@ def train_copies(
 def _habits(alike: NDArray[np.float16], marks: Marks, some: Sequence[int]) -> Habits:
     """How some of the pages [n, WIDTH] read dates; one is enough where all of them read them alike."""
     telling = [at for at in some if marks.month_first[at] is not None]
+    telling = telling[:: len(telling) // MOST_ALIKE + 1]
     orders = np.array([marks.month_first[at] for at in telling], np.bool_)
     if len(orders) and (orders == orders[0]).all():
         telling, orders = telling[:1], orders[:1]
@@ -148,20 +153,19 @@ def _settle(
     kinds = kinds_of(extractions)
     places = [[_words(page.words, mention) for mention in one.mentions] for page, one in zip(pages, aligned, strict=True)]
     one_each = _one_each(extractions)
-    draft = [
-        Sheet(page.text, page.words, _drafted(len(page.words.starts), one.mentions, where, kinds, one_each))
+    found = [
+        _drafted(len(page.words.starts), one.mentions, where, kinds, one_each)
         for page, one, where in zip(pages, aligned, places, strict=True)
     ]
-    if any((sheet.tags == IGNORED).any() for sheet in draft):
-        tagger = train_tagger(draft, kinds, DRAFT_EPOCHS, progress)
+    sheets = [Sheet(page.text, page.words, tags) for page, (tags, _) in zip(pages, found, strict=True)]
+    if any((sheet.tags == IGNORED).any() for sheet in sheets):
+        tagger = train_tagger(sheets, kinds, DRAFT_EPOCHS, progress)
         scores = tagger.score_all([page.text for page in pages], [page.words for page in pages])
-        settled = zip(draft, scores, aligned, places, strict=True)
-        draft = [
-            replace(sheet, tags=_settled(likely, one.mentions, where, kinds, one_each)) for sheet, likely, one, where in settled
-        ]
+        each = zip(scores, aligned, places, strict=True)
+        found = [_settled(likely, one.mentions, where, kinds, one_each) for likely, one, where in each]
     return [
-        replace(sheet, tags=_opened(sheet.tags, one.mentions, where, kinds))
-        for sheet, one, where in zip(draft, aligned, places, strict=True)
+        replace(sheet, tags=_opened(tags, one.mentions, where, marked))
+        for sheet, (tags, marked), one, where in zip(sheets, found, aligned, places, strict=True)
     ]
 
 
@@ -176,11 +180,13 @@ def _words(words: Words, mention: Mention) -> NDArray[np.intp]:
 
 def _drafted(
     count: int, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], kinds: Sequence[str], one_each: set[str]
-) -> Tags:
-    """The tags of what is certain; open are words that may be two values, and an object's value that has several mentions."""
+) -> tuple[Tags, list[int]]:
+    """The tags of what is certain, and which mentions that are; open are words that may be two values, and an object's value
+    that has several mentions."""
     tags = np.zeros(count, np.int64)
+    marked: list[int] = []
     rivals = Counter(mention.value for mention in mentions)
-    for mention, where in zip(mentions, places, strict=True):
+    for at, (mention, where) in enumerate(zip(mentions, places, strict=True)):
         if not len(where):
             continue
         open_still = mention.kind in one_each and rivals[mention.value] > 1
@@ -188,13 +194,16 @@ def _drafted(
             tags[where] = IGNORED
         else:
             _mark(tags, where, kinds.index(mention.kind))
-    return tags
+            marked.append(at)
+    return tags, [at for at in marked if tags[places[at][0]] > 0]
 
 
 def _settled(
     scores: Array, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], kinds: Sequence[str], one_each: set[str]
-) -> Tags:
-    """Mentions from the most to the least probable by the draft: each takes words that are still free."""
+) -> tuple[Tags, list[int]]:
+    """Mentions from the most to the least probable by the draft: each takes words that are still free. The tags, and which
+    mentions did."""
+    marked: list[int] = []
     likely: list[float] = []
     for mention, where in zip(mentions, places, strict=True):
         begin = 1 + 2 * kinds.index(mention.kind)
@@ -209,18 +218,18 @@ def _settled(
         behind = best.setdefault(mention.value, likely[at]) - likely[at]
         if behind == 0 or (behind <= ALSO and mention.kind not in one_each):
             _mark(tags, where, kinds.index(mention.kind))
+            marked.append(at)
         elif behind < NOT and mention.kind not in one_each:
             tags[where] = IGNORED
-    return tags
+    return tags, marked
 
 
-def _opened(tags: Tags, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], kinds: Sequence[str]) -> Tags:
-    """The tags, those of the span that each object begins with turned into the leaf's opening kind, which follows its own."""
+def _opened(tags: Tags, mentions: Sequence[Mention], places: Sequence[NDArray[np.intp]], marked: Sequence[int]) -> Tags:
+    """The tags, those of the mention that each object begins with turned into its leaf's opening kind, the one behind its own."""
     firsts: dict[tuple[str, int], NDArray[np.intp]] = {}
-    for mention, where in zip(mentions, places, strict=True):
-        if mention.row >= 0 and len(where) and tags[where[0]] == 1 + 2 * kinds.index(mention.kind):
-            row = mention.kind.partition(".")[0], mention.row
-            firsts[row] = min(firsts.get(row, where), where, key=lambda found: int(found[0]))
+    for at in marked:
+        if (row := mentions[at].row) is not None:
+            firsts[row] = min(firsts.get(row, places[at]), places[at], key=lambda words: int(words[0]))
     tags = tags.copy()
     for where in firsts.values():
         tags[where] += 2
@@ -232,15 +241,16 @@ def _mark(tags: Tags, where: NDArray[np.intp], kind: int) -> None:
     tags[where[0]] = 1 + 2 * kind
 
 
-def _month_first(page: Page, aligned: Alignment, extractions: Sequence[Extraction]) -> bool | None:
-    """Whether a page's dates like 03/11 have the month first, as it tells by itself or as gold reads them."""
-    if (told := day_first(page.text)) is not None:
+def _month_first(page: Page, aligned: Alignment, dated: Mapping[str, Values]) -> bool | None:
+    """Whether a page's dates like 03/11 have the month first, as it tells by itself or as gold reads those `dated` by kind."""
+    if (told := day_first(page.text[: int(page.words.ends.max(initial=0))])) is not None:
         return not told
-    leaves = {leaf.kind: leaf.values for extraction in extractions for leaf in extraction.leaves}
     months = days = 0
     for mention in aligned.mentions:
+        if mention.kind not in dated:
+            continue
         printed = page.text[mention.start : mention.end]
-        by_day, by_month = (leaves[mention.kind].read(printed, first) for first in (True, False))
+        by_day, by_month = (dated[mention.kind].read(printed, first) for first in (True, False))
         if by_day != by_month:
             expected = _expected(page.expected, mention.kind)
             months += by_month in expected

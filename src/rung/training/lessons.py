@@ -19,6 +19,7 @@ from rung.workload import Field
 
 HELD = 0.12  # of the cases: fewer would calibrate badly, more would be missed in training
 REPLAYED = 500
+SUREST = 0.999  # that a teacher can be: only gold is certain
 FEWEST_HELD, MOST_HELD = 150, 1_000  # where gold is small a larger share, up to a third; where it is large a smaller one
 
 
@@ -104,7 +105,7 @@ def prepare(
     unlabelled: Sequence[str] = (),
 ) -> Lessons:
     """Lessons of the texts with their label fields; `tags` are the words' tags and the number of kinds, if spans are learnt.
-    `unlabelled` texts stand behind the others, without an answer until there are `opinions`."""
+    `unlabelled` texts stand behind the others, without an answer until `believe` gives them one."""
     label_fields = [field for field in fields if field.fill == "label"]
     labels = np.pad(place_labels(expected, label_fields), ((0, len(unlabelled)), (0, 0)), constant_values=IGNORED)
     windows: list[Window] = []
@@ -139,7 +140,7 @@ def believe(lessons: Lessons, fields: Sequence[Field], opinions: Mapping[int, Op
     tags = list(lessons.tags) if lessons.tags is not None else None
     for at, opinion in opinions.items():
         labels[at] = place_labels([opinion.fields], label_fields)[0]
-        sure[at] = [opinion.probability[field.name] for field in label_fields]
+        sure[at] = [min(opinion.probability[field.name], SUREST) for field in label_fields]
         taught[at] = True
         if tags is not None and opinion.tags is not None:
             tags[at] = opinion.tags

@@ -190,9 +190,10 @@ class Trainer:
             known = set(groups[: len(gold)])
             further = [text for text, group in zip(texts, groups[len(gold) :], strict=True) if group not in known]
         lessons = prepare(self._texts, self._expected, self._workload.fields, self._encoder, tags, further)
-        if teacher is None:
+        if teacher is None or not further:
             return lessons
-        opinions = finish(consult(self._workload, teacher, self._examples, further, self._progress))
+        examples = [each for each, held in zip(self._examples, lessons.held, strict=False) if not held]
+        opinions = finish(consult(self._workload, teacher, examples, further, self._progress))
         said = {at: opinion for at, opinion in enumerate(opinions) if opinion is not None}
         if self._extractions:
             said = self._spanned(said, further)

@@ -26,25 +26,31 @@ async def consult(
 ) -> list[Opinion | None]:
     """The teacher's opinion of each text; None where it gives none that the checks let pass.
 
-    Asked as a tier is: inside the boundary, with what must not leave masked, once more where a check objects. Raises
-    `EndpointSilent` if it does not answer.
+    Asked as a tier is: inside the boundary, with what must not leave masked, once more where a check objects; about the gold
+    too without its context, which the texts have not. Raises `EndpointSilent` if it does not answer.
     """
     draft = open_draft(replace(workload, tiers=(teacher,)), {})
-    known = spread([Agreed(example.case, example.expected) for example in examples])
-    cases = [Case(text) for text in texts]
-    try:
-        with progress(f"asking {teacher.name}", len(known) + len(cases)) as advance:
-            asked = await climb(draft, [each.case for each in known] + cases, advance)
+    known = spread([Agreed(Case(example.case.text), example.expected) for example in examples])
+
+    async def ask(cases: Sequence[Case]) -> list[Answer | None]:
+        asked = await climb(draft, cases, advance)
         require_answers(draft, asked)
+        given = [decision.attempts[-1] for decision in asked]
+        complete = [each.answer if each.answer and each.answer.fields.keys() >= set(workload.asked) else None for each in given]
+        return [None if each.problems else answer for each, answer in zip(given, complete, strict=True)]
+
+    try:
+        with progress(f"asking {teacher.name}", len(known) + len(texts)) as advance:
+            rehearsed = await ask([each.case for each in known])  # first: where these fail, the others need not be paid for
+            answers = await ask([Case(text) for text in texts])
     finally:
         await close_models(draft)
-    answers = [None if (last := decision.attempts[-1]).problems else last.answer for decision in asked]
-    judged = [(answer, each.expected) for answer, each in zip(answers, known, strict=False) if answer is not None]
-    believed = {field.name: _believed(field.name, judged) for field in workload.fields if field.fill != "template"}
-    return [None if answer is None else _opinion(answer, believed) for answer in answers[len(known) :]]
+    judged = [(answer, each.expected) for answer, each in zip(rehearsed, known, strict=True) if answer is not None]
+    trust = {name: _calibrate(name, judged) for name in workload.asked}
+    return [None if answer is None else _opinion(answer, trust) for answer in answers]
 
 
-def _believed(name: str, judged: Sequence[tuple[Answer, Fields]]) -> Calibration:
+def _calibrate(name: str, judged: Sequence[tuple[Answer, Fields]]) -> Calibration:
     """How probably the teacher is right about a field, given its signals."""
     right = [same(answer.fields[name], expected[name]) for answer, expected in judged]
     return fit_calibration([_signals(answer, name) for answer, _ in judged], right)
@@ -55,6 +61,6 @@ def _signals(answer: Answer, name: str) -> dict[str, float]:
     return {**answer.signals, "own": logit(answer.field_confidence.get(name, 0.5))}
 
 
-def _opinion(answer: Answer, believed: Mapping[str, Calibration]) -> Opinion:
-    fields = {name: answer.fields[name] for name in believed}
-    return Opinion(fields, {name: calibration(_signals(answer, name)) for name, calibration in believed.items()})
+def _opinion(answer: Answer, trust: Mapping[str, Calibration]) -> Opinion:
+    fields = {name: answer.fields[name] for name in trust}
+    return Opinion(fields, {name: calibration(_signals(answer, name)) for name, calibration in trust.items()})

@@ -48,7 +48,7 @@ def train(
     contradicts it or a limit does not hold.
     """
     for tier in workload.tiers:
-        asked = tier if isinstance(tier, EndpointTier) else tier.teacher
+        asked = tier if isinstance(tier, EndpointTier) else None if parent else tier.teacher
         if asked:  # a key that is not set is worth knowing before anything is trained
             find_key(asked.endpoint, workload.folder / "endpoints.yaml")
     encoder = encoder or open_encoder()

@@ -290,9 +290,9 @@ def _above(above: Array, layout: _Layout) -> Array:
     lines = [slice(*ends) for ends in pairwise([*layout.begins.tolist(), len(above)])]
     for up, here in pairwise(lines):
         over = (column[up] < end[here, None] + _NEAR) & (end[up] > column[here, None] - _NEAR)
-        # where no word stands above, the line's last ones count
-        last: NDArray[np.bool_] = np.arange(over.shape[1]) >= over.shape[1] - _LEFT
-        over |= ~over.any(axis=1, keepdims=True) & last
+        count: int = up.stop - up.start
+        last = np.arange(count, dtype=np.int64) >= count - _LEFT  # where no word stands above, these do
+        over = np.where(over.any(axis=1, keepdims=True), over, last)
         weights = over.astype(np.float32)
         total[here] = weights @ above[up] / weights.sum(axis=1, keepdims=True)
     return total

@@ -220,7 +220,14 @@ def test_a_corrected_answer_is_new_and_a_case_that_was_taught_is_never_held_out(
     assert not origin.is_new("One ", {"label": 1})
     assert origin.is_new("one", {"label": 2}) and origin.is_new("two", {"label": 1})
     lessons = Lessons(
-        (), np.zeros((400, 1), np.int64), (2,), None, 0, hold_out([str(at) for at in range(400)]), np.ones(400, bool)
+        (),
+        np.zeros((400, 1), np.int64),
+        np.ones((400, 1), np.float32),
+        (2,),
+        None,
+        0,
+        hold_out([str(at) for at in range(400)]),
+        np.ones(400, bool),
     )
     known = np.arange(400) < 300
     again = replay(lessons, ~known, known)

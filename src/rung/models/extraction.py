@@ -227,7 +227,8 @@ def _meant(text: str, spans: Sequence[Span], leaf: Leaf, first: bool) -> Iterato
             continue
         while at < len(mentions) and mentions[at][0][1] <= span.start:
             at += 1
-        near = [mentions[at] for at in takewhile(lambda at, end=span.end: mentions[at][0][0] < end, range(at, len(mentions)))]
+        reached = takewhile(lambda place, end=span.end: mentions[place][0][0] < end, range(at, len(mentions)))
+        near = [mentions[place] for place in reached]
         place, value = max(near, key=lambda mention: _shared(mention[0], span), default=((0, 0), None))
         if _shared(place, span)[0] <= 0:
             yield span, None

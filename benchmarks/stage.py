@@ -16,8 +16,8 @@ from statistics import median
 
 import yaml
 
-from rung.cascade.promise import lower_bound, upper_bound
 from rung.release import Release
+from rung.statistics.binomial import lower_bound, upper_bound
 from rung.workflows import train
 from rung.workload import Workload, load
 

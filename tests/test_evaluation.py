@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from rung.cascade import Cascade, Tier
-from rung.cascade.promise import Threshold, lower_bound, upper_bound
+from rung.cascade.promise import Threshold
 from rung.core import Answer, Case, Decision, Fields, Problem
 from rung.evaluation import (
-    AT_ONCE,
     Agreed,
     Evidence,
     GateError,
@@ -27,6 +26,8 @@ from rung.evaluation import (
     judge,
     right,
 )
+from rung.evaluation.asking import AT_ONCE
+from rung.statistics.binomial import lower_bound, upper_bound
 from rung.testing import FakeModel
 from rung.workload import Limits, Promise
 

@@ -14,14 +14,12 @@ from rung.cascade.promise import (
     Judged,
     PromiseError,
     Threshold,
-    binomial_tail,
     cases_needed,
     contradiction,
     derive,
     levels,
-    lower_bound,
-    upper_bound,
 )
+from rung.statistics.binomial import binomial_tail, lower_bound, upper_bound
 from rung.workload import Promise
 
 PROMISE = Promise(0.05, 0.95)

@@ -13,8 +13,8 @@ from math import ceil, log, log1p
 from typing import Any
 
 from rung.cascade import PERSON
-from rung.cascade.promise import lower_bound, upper_bound
 from rung.ledger import Ledger, Summary, TierSummary
+from rung.statistics.binomial import lower_bound, upper_bound
 from rung.workload import Promise, Workload
 
 

@@ -12,14 +12,15 @@ levels must not depend on the calibration cases; `levels` draws it from other da
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp, lgamma, log, log1p
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rung.core import RungError
+from rung.statistics.binomial import binomial_tail, lower_bound, upper_bound
 from rung.workload import Promise
 
 STEPS = 400  # levels tried between "answer what is surest" and "answer everything"
@@ -70,34 +71,6 @@ class Threshold:
     answered: int
     wrong: int
     bound: float
-
-
-def binomial_tail(wrong: int, answered: int, rate: float) -> float:
-    """P(X <= wrong) for X ~ Binomial(answered, rate), exact up to rounding (a part in 10^8 at a million cases)."""
-    if wrong >= answered:
-        return 1.0
-    if rate <= 0.0 or rate >= 1.0:
-        return float(rate <= 0.0)
-    if wrong > rate * answered:  # the other tail is the one whose terms fall from the first on
-        return 1.0 - binomial_tail(answered - wrong - 1, answered, 1 - rate)
-    term = total = 1.0  # in units of P(X = wrong)
-    for k in range(wrong, 0, -1):
-        term *= k * (1 - rate) / ((answered - k + 1) * rate)
-        total += term
-        if term < 1e-17 * total:
-            break
-    ways = lgamma(answered + 1) - lgamma(wrong + 1) - lgamma(answered - wrong + 1)
-    return min(1.0, exp(ways + wrong * log(rate) + (answered - wrong) * log1p(-rate)) * total)
-
-
-def upper_bound(wrong: int, answered: int, confidence: float) -> float:
-    """The exact (Clopper-Pearson) one-sided upper confidence bound on an error rate; 1.0 when nothing was answered."""
-    return _solve(lambda rate: binomial_tail(wrong, answered, rate) > 1 - confidence) if wrong < answered else 1.0
-
-
-def lower_bound(wrong: int, answered: int, confidence: float) -> float:
-    """The exact one-sided lower confidence bound on an error rate; 0.0 when nothing was wrong."""
-    return _solve(lambda rate: 1 - binomial_tail(wrong - 1, answered, rate) < 1 - confidence) if wrong else 0.0
 
 
 def levels(rehearsal: Judged, cases: int, promise: Promise) -> list[float]:
@@ -188,11 +161,3 @@ def _refusal(calibration: Judged, promise: Promise, sequence: Sequence[float], s
         return said + "More gold alone would not be enough: the model must get better, or the promise must be weaker."
     further = ceil(max(enough - cases, 1) / share)
     return said + f"About {further:,} further gold cases would be needed at this error, or a better model."
-
-
-def _solve(too_small: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if too_small(middle) else (low, middle)
-    return high

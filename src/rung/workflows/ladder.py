@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rung.cascade.promise import PromiseError, contradiction, lower_bound, upper_bound
+from rung.cascade.promise import PromiseError, contradiction
 from rung.core import RungError
 from rung.evaluation import Evidence
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.extraction import learnt
+from rung.statistics.binomial import lower_bound, upper_bound
 from rung.training.heads import Trained
 from rung.workflows.judging import Study, make_cascade, open_study
 from rung.workflows.progress import Progress, silent

@@ -5,38 +5,20 @@ It asks through `decide`, so what it judges is what will be served. It knows not
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import inf
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from rung.cascade import PERSON, Cascade, decide
-from rung.cascade.promise import Judged, Threshold, contradiction, lower_bound, upper_bound
-from rung.core import Case, Decision, Fields, RungError, same
-from rung.workload import Limits, Promise
+from rung.cascade import PERSON, Cascade
+from rung.cascade.promise import Threshold
+from rung.core import Decision, Fields, same
+from rung.evaluation.asking import Agreed, Tick, ask_all, right
+from rung.statistics.binomial import lower_bound, upper_bound
+from rung.workload import Promise
 
-AT_ONCE = 32  # cases under way at a time, as on a busy server
 TIMED = 500  # cases decided one at a time for the latency figures
-
-Tick = Callable[[int], None]
-
-
-class GateError(RungError):
-    """The evidence does not allow this release: each failed limit with its number."""
-
-    code = "gate_failed"
-    exit_status = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Agreed:
-    """One case and the answer people agreed on, without template fields."""
-
-    case: Case
-    expected: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,44 +71,6 @@ class Evidence:
             "error_at_least": lower_bound(self.wrong, self.answered, confidence),
             "error_at_most": upper_bound(self.wrong, self.answered, confidence),
         }
-
-
-def right(answer: Fields, expected: Fields) -> bool:
-    """Whether an answer agrees with the expected one in every field that gold speaks of; 1 and 1.0 agree, 1 and true do not."""
-    return all(same(answer.get(name), value) for name, value in expected.items())
-
-
-async def ask_all(cascade: Cascade, cases: Sequence[Case], tick: Tick | None = None) -> list[Decision]:
-    """Decide many cases, `AT_ONCE` at a time, in order."""
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def ask(case: Case) -> Decision:
-        async with places:
-            decision = await decide(case, cascade)
-        if tick is not None:
-            tick(1)
-        return decision
-
-    return list(await asyncio.gather(*map(ask, cases)))
-
-
-async def climb(cascade: Cascade, cases: Sequence[Case], tick: Tick | None = None) -> list[Decision]:
-    """Decide many cases with no tier trusted, so that every tier's answer to every case is seen."""
-    return await ask_all(replace(cascade, level=inf), cases, tick)
-
-
-def judge(cascade: Cascade, climbed: Sequence[Decision], agreed: Sequence[Agreed]) -> Judged:
-    """What every tier said, from decisions that climbed to the top."""
-    tiers = [tier.name for tier in cascade.tiers]
-    confidence = np.full((len(climbed), len(tiers)), -1.0)
-    correct = np.zeros((len(climbed), len(tiers)), np.bool_)
-    for row, (decision, case) in enumerate(zip(climbed, agreed, strict=True)):
-        for attempt in decision.attempts:  # of two attempts by one tier the second counts, as in `decide`
-            column = tiers.index(attempt.tier)
-            usable = attempt.answer is not None and not attempt.problems
-            confidence[row, column] = attempt.confidence if usable else -1.0
-            correct[row, column] = attempt.answer is not None and right(attempt.answer.fields, case.expected)
-    return Judged(confidence, correct)
 
 
 async def evaluate(
@@ -183,34 +127,6 @@ def _field_accuracy(decisions: Sequence[Decision], agreed: Sequence[Agreed]) -> 
         name: sum(same(fields.get(name), each.expected[name]) for fields, each in zip(said, agreed, strict=True)) / len(agreed)
         for name in names
     }
-
-
-def gate(evidence: Evidence, limits: Limits) -> None:
-    """Raise `GateError` naming every number that does not hold, by how much, and what would help."""
-    failures: list[str] = []
-    if not evidence.cases:
-        failures.append("the test split is empty, so nothing is shown. More gold, or fewer lines pinned to train, would help.")
-    against = contradiction(evidence.wrong, evidence.answered, evidence.promise)
-    if against is not None:
-        failures.append(against)
-    if limits.p99 is not None and evidence.p99 > limits.p99:
-        failures.append(
-            f"p99 is {evidence.p99 * 1000:.0f} ms, {(evidence.p99 - limits.p99) * 1000:.0f} ms over limits.p99 of "
-            f"{limits.p99 * 1000:.0f} ms (n={evidence.timed}). Shorter texts, fewer tiers or a faster machine would help."
-        )
-    if limits.cost_per_case is not None and evidence.cost > limits.cost_per_case:
-        failures.append(
-            f"a case costs ${evidence.cost:.6f}, ${evidence.cost - limits.cost_per_case:.6f} over limits.cost_per_case of "
-            f"${limits.cost_per_case:g} (n={evidence.cases}). A cheaper endpoint, or more gold for the specialist, would help."
-        )
-    if limits.escalated is not None and evidence.escalated > limits.escalated:
-        failures.append(
-            f"{evidence.escalated:.1%} of the cases leave the specialists, {(evidence.escalated - limits.escalated) * 100:.1f} "
-            f"points over limits.escalated of {limits.escalated:.0%} (n={evidence.cases}). More gold for the labels it confuses, "
-            "or a promise that allows more error, would help."
-        )
-    if failures:
-        raise GateError("this release is refused:\n" + "\n".join(f"  {failure}" for failure in failures))
 
 
 def describe(evidence: Evidence, name: str, volume: int | None) -> str:

@@ -1,0 +1,20 @@
+"""Turns a cascade and agreed answers into evidence: what each tier answers, how often wrongly, how fast, at what cost."""
+
+from rung.evaluation.asking import Agreed, Tick, ask_all, climb, judge, right
+from rung.evaluation.evidence import Evidence, TierEvidence, describe, evaluate
+from rung.evaluation.gates import GateError, gate
+
+__all__ = [
+    "Agreed",
+    "Evidence",
+    "GateError",
+    "Tick",
+    "TierEvidence",
+    "ask_all",
+    "climb",
+    "describe",
+    "evaluate",
+    "gate",
+    "judge",
+    "right",
+]

@@ -1,0 +1,159 @@
+"""A frozen cascade and its evidence: a folder with one content hash, verified whenever it is read. Knows nothing of training."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from rung.cascade.checks import sources
+from rung.cascade.templates import template_files
+from rung.core import RungError, Specialist
+from rung.models.calibration import Calibration
+from rung.models.encoder import Encoder
+from rung.workload import SpecialistTier, Workload
+
+TIERS = "tiers"  # where in a release each specialist has its folder
+LEARNT = "learnt.json"
+FORMAT = 5  # raise it when a release of an earlier Rung must be trained again
+
+
+class ReleaseError(RungError):
+    """A release is missing, damaged, or made by another version."""
+
+    code = "release_unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A frozen cascade on disk. `id` is the hash of all its content, `inputs` the hash of what it was made from."""
+
+    id: str
+    folder: Path
+    inputs: str
+    evidence: Mapping[str, Any]
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; and what its
+    encoders were taught, the digest of each text with its answer's, so that nothing that goes on from them is judged by it."""
+
+    specialists: Mapping[str, Specialist]
+    calibrations: Mapping[str, Calibration]
+    level: float
+    learnt: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def source_files(workload: Workload) -> dict[str, bytes]:
+    """Every file that says how cases are decided, by its path: the workload file, endpoints, checks, templates."""
+    files = sources(workload)
+    paths = [workload.file, workload.folder / "endpoints.yaml"]
+    paths += [path for field in workload.fields if field.fill == "template" for path in template_files(workload, field)]
+    for path in paths:
+        if path.exists():
+            files[path.relative_to(workload.folder).as_posix()] = path.read_bytes()
+    return files
+
+
+def unlabelled_files(workload: Workload) -> list[Path]:
+    """The files of texts without answers that its tiers learn from, each once."""
+    named = [tier.unlabelled for tier in workload.tiers if isinstance(tier, SpecialistTier) and tier.unlabelled]
+    return list(dict.fromkeys(named))
+
+
+def inputs_of(workload: Workload, encoder: Encoder) -> str:
+    """The hash of everything a release is made from: files, gold, encoder, format."""
+    digest = sha256(f"{FORMAT} {encoder.name}".encode())
+    learnt_from = {"": workload.gold, **{f"{at}": file for at, file in enumerate(unlabelled_files(workload))}}
+    contents = {name: file.read_bytes() for name, file in learnt_from.items()}
+    for name, content in sorted({**source_files(workload), **contents}.items()):
+        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str, Any], report: str) -> Release:
+    """Write a release into `.rung/releases/<id>` beside the workload. All of it appears at once or not at all."""
+    releases = workload.state / "releases"
+    releases.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=releases, prefix=".draft-"))
+    try:
+        for name, content in source_files(workload).items():
+            target = draft / "workload" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        for name, specialist in parts.specialists.items():
+            specialist.save(draft / TIERS / name)
+        cascade = {"level": parts.level, "calibrations": {name: asdict(c) for name, c in parts.calibrations.items()}}
+        _write(draft / "cascade.json", cascade)
+        _write(draft / "evidence.json", evidence)
+        _write(draft / LEARNT, dict(parts.learnt))
+        (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
+        manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
+        _write(draft / "manifest.json", manifest)
+        folder = releases / _identity(manifest)
+        with suppress(ReleaseError):
+            return load_release(folder)  # the same content is the same release
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return load_release(folder)
+
+
+def load_release(folder: Path) -> Release:
+    """Read a release and verify every file against its manifest, and the manifest against the folder's name."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ReleaseError(f"{folder}: has format {manifest['format']}, this Rung reads {FORMAT}. Run `rung train` again.")
+        changed = sorted({name for name, _ in set(manifest["files"].items()) ^ set(_digests(folder).items())})
+        if changed or _identity(manifest) != folder.name:
+            what = ", ".join(changed) or "manifest.json"
+            raise ReleaseError(f"{folder}: {what} changed after the release was frozen. Run `rung train` again.")
+        evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+        report = (folder / "report.txt").read_text(encoding="utf-8").rstrip("\n")
+        return Release(folder.name, folder, manifest["inputs"], evidence, report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReleaseError(f"{folder}: is not a release ({error}). Run `rung train`.") from error
+
+
+def find_release(workload: Workload, inputs: str, parent: str | None = "any") -> Release | None:
+    """The newest intact release made from exactly these inputs: whatever it goes on from, or from this release, or from none."""
+    folders = (workload.state / "releases").glob("[0-9a-f]*/manifest.json")
+    for manifest in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            if json.loads(manifest.read_text(encoding="utf-8")).get("inputs") == inputs:
+                found = load_release(manifest.parent)
+                if parent == "any" or found.evidence.get("parent") == parent:
+                    return found
+        except (OSError, ValueError, AttributeError, ReleaseError):
+            continue  # a damaged release is not reused; what is missing is trained again
+    return None
+
+
+def learnt_by(release: Release) -> dict[str, str]:
+    """What its encoders were taught, as `Parts.learnt`."""
+    return json.loads((release.folder / LEARNT).read_text(encoding="utf-8"))
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    kept = [path for path in files if "__pycache__" not in path.parts]
+    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def _identity(manifest: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(cast("dict[str, Any]", manifest), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""Turns a frozen release into a cascade ready for `decide`. Knows nothing about the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rung.cascade import Cascade, Tier
+from rung.cascade.checks import open_checks
+from rung.cascade.redaction import Redacting
+from rung.cascade.templates import open_templates
+from rung.core import Model, Specialist
+from rung.models.encoder import Encoder
+from rung.models.endpoint import EndpointModel
+from rung.models.specialist import load_specialist, read_calibration
+from rung.models.static import load_static
+from rung.release.frozen import TIERS, Parts, Release
+from rung.workload import EndpointTier, Field, SpecialistTier, Workload, find_key, load
+
+OWN_KEYWORDS = frozenset({"fill", "find", "synonyms", "template"})  # what a field's schema says to Rung and to nobody else
+
+
+def asked_schema(workload: Workload) -> dict[str, Any]:
+    """The answer's JSON Schema as an endpoint is shown it: without template fields and without Rung's own keywords."""
+    properties = {
+        field.name: {key: value for key, value in field.schema.items() if key not in OWN_KEYWORDS}
+        for field in workload.fields
+        if field.name in workload.asked
+    }
+    return {**workload.schema, "properties": properties, "required": list(properties)}
+
+
+def open_tiers(workload: Workload, specialists: Mapping[str, Model]) -> list[tuple[str, Model, float, bool]]:
+    """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order."""
+    asked = asked_schema(workload)
+    tiers: list[tuple[str, Model, float, bool]] = []
+    for tier in workload.tiers:
+        if isinstance(tier, EndpointTier):
+            key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
+            model: Model = EndpointModel(tier, workload.task, asked, key)
+            if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
+                model = Redacting(model, workload.boundary.redact)
+            tiers.append((tier.name, model, tier.timeout, True))
+        else:
+            tiers.append((tier.name, specialists[tier.name], 20.0, False))
+    return tiers
+
+
+def build_cascade(workload: Workload, parts: Parts, release: str) -> Cascade:
+    """The cascade that a release describes, ready for `decide`."""
+    return Cascade(
+        tiers=tuple(
+            Tier(name, model, parts.calibrations[name], timeout, repairs)
+            for name, model, timeout, repairs in open_tiers(workload, parts.specialists)
+        ),
+        level=parts.level,
+        release=release,
+        complete=open_templates(workload),
+        check=open_checks(workload),
+    )
+
+
+def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]:
+    """The frozen workload and its cascade: from the release's own files, not from those beside the workload today."""
+    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
+    workload = load(release.folder / "workload" / manifest["file"], gold=False)
+    raw = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
+    parts = Parts(
+        {
+            tier.name: open_specialist(tier, release.folder / TIERS / tier.name, encoder, workload.fields)
+            for tier in workload.tiers
+            if isinstance(tier, SpecialistTier)
+        },
+        {name: read_calibration(calibration) for name, calibration in raw["calibrations"].items()},
+        float(raw["level"]),
+    )
+    return workload, build_cascade(workload, parts, release.id)
+
+
+def open_specialist(tier: SpecialistTier, folder: Path, encoder: Encoder, fields: Sequence[Field]) -> Specialist:
+    """What the tier's recipe has left in a folder. Raises `ArtefactError`."""
+    return load_static(folder, fields) if tier.recipe == "static" else load_specialist(folder, encoder, fields)
+
+
+async def close_models(cascade: Cascade) -> None:
+    """Release what the tiers' models hold."""
+    for tier in cascade.tiers:
+        await tier.model.close()

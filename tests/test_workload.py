@@ -13,7 +13,19 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rung.workload import Boundary, EndpointTier, Limits, Promise, SpecialistTier, Workload, WorkloadError, find_key, load
+from rung.workload import (
+    Boundary,
+    Contest,
+    Costs,
+    EndpointTier,
+    Limits,
+    Promise,
+    SpecialistTier,
+    Workload,
+    WorkloadError,
+    find_key,
+    load,
+)
 from small_workload import CONTENT, write_workload
 
 LOCAL = {"url": "http://localhost:1/v1/", "size": "core", "weights": "open", "boundary": "inside", "price": {"hour": 2}}
@@ -137,7 +149,8 @@ def test_five_mistakes_of_different_kinds_are_all_reported_with_their_paths(repo
         promise={"error": 0.02},
     )
     assert found == {
-        "retrain": "is unknown; known are workload, task, answer, labels, gold, checks, tiers, promise, limits, boundary, volume",
+        "retrain": "is unknown; known are workload, task, answer, labels, gold, checks, "
+        "tiers, promise, limits, bakeoff, costs, boundary, volume",
         "limits.p99": '300 is not of type "string". Time per case at the 99th percentile, with its unit: `300ms` or `2s`.',
         "promise.confidence": "is missing",
         "answer.properties.order.pattern": "is not a pattern RE2 accepts: missing ): ^(AB$",
@@ -413,3 +426,46 @@ def test_whatever_stands_in_the_file_gives_a_workload_or_its_mistakes(folder: Pa
         assert isinstance(load(folder), Workload)
     except WorkloadError as refused:
         assert refused.mistakes
+
+
+def test_a_bake_off_names_candidates_of_one_tier_or_of_several_and_a_budget(tmp_path: Path) -> None:
+    workload = write_workload(
+        tmp_path,
+        6,
+        {"slm": LOCAL},
+        bakeoff={
+            "candidates": [
+                "specialist",
+                {"specialist": "heads", "precision": "int4"},
+                {"endpoint": "slm", "model": "phi", "examples": 8},
+                [{"specialist": "static"}, "specialist"],
+            ],
+            "budget": 2.5,
+        },
+        costs={"person_hour": 42},
+        limits={"dropped": 0.02, "hallucinated": 0.01, "refused": 0.05, "slices": {"channel": 0.1}},
+    )
+    one, int4, endpoint, cascade = workload.bakeoff.candidates
+    assert (one, int4) == ((SpecialistTier(),), (SpecialistTier("heads", "heads", "int4"),))
+    assert [getattr(tier, "examples", None) for tier in endpoint] == [8]
+    assert [tier.name for tier in cascade] == ["static", "specialist"]
+    assert (workload.bakeoff.budget, workload.costs) == (2.5, Costs(person_hour=42))
+    assert workload.limits == Limits(dropped=0.02, hallucinated=0.01, refused=0.05, slices={"channel": 0.1})
+    assert (write_workload(tmp_path, 6).bakeoff, write_workload(tmp_path, 6).costs) == (Contest(), Costs())
+
+
+def test_what_is_wrong_with_a_candidate_is_reported_with_its_place(report: Report) -> None:
+    candidates = [
+        "specialist",
+        ["specialist", {"specialist": "static"}],
+        {"endpoint": "gone", "model": "x"},
+        {"specialist": "baked"},
+    ]
+    assert report({"slm": LOCAL}, bakeoff={"candidates": candidates, "buget": 1}) == {
+        "bakeoff.buget": "is unknown; did you mean budget?",
+        "bakeoff.candidates.1.1": "static is the smallest tier and stands first",
+        "bakeoff.candidates.2.endpoint": "gone is not in endpoints.yaml (it has slm)",
+        "bakeoff.candidates.3.specialist": report({"slm": LOCAL}, bakeoff={"candidates": [{"specialist": "baked"}]})[
+            "bakeoff.candidates.0.specialist"
+        ],
+    }

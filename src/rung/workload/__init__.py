@@ -3,6 +3,8 @@
 from rung.workload.file import WorkloadError, find_key, load
 from rung.workload.nouns import (
     Boundary,
+    Contest,
+    Costs,
     Endpoint,
     EndpointTier,
     Field,
@@ -13,11 +15,14 @@ from rung.workload.nouns import (
     Recipe,
     SizeTier,
     SpecialistTier,
+    Tiers,
     Workload,
 )
 
 __all__ = [
     "Boundary",
+    "Contest",
+    "Costs",
     "Endpoint",
     "EndpointTier",
     "Field",
@@ -28,6 +33,7 @@ __all__ = [
     "Recipe",
     "SizeTier",
     "SpecialistTier",
+    "Tiers",
     "Workload",
     "WorkloadError",
     "find_key",

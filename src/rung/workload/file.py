@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -15,18 +15,31 @@ from rung.workload.mistakes import (
     Draft,
     Mistake,
     answer_mistakes,
+    as_mapping,
+    check_mistakes,
     examine,
     file_mistakes,
     fill_of,
     labels_of,
-    named_endpoints,
-    tier_mistakes,
-    tier_name,
 )
-from rung.workload.nouns import Boundary, Endpoint, EndpointTier, Field, Limits, Price, Promise, SpecialistTier, Workload
+from rung.workload.nouns import (
+    Boundary,
+    Contest,
+    Costs,
+    Endpoint,
+    EndpointTier,
+    Field,
+    Limits,
+    Price,
+    Promise,
+    SpecialistTier,
+    Workload,
+)
 from rung.workload.patterns import patterns_of
+from rung.workload.tiers import each_tier, named_endpoints, tier_mistakes, tier_name
 
 ENDPOINTS = "endpoints.yaml"
+_PLAIN_LIMITS = ("cost_per_case", "escalated", "dropped", "hallucinated", "refused", "slices")
 
 
 class WorkloadError(RungError):
@@ -52,7 +65,9 @@ def load(path: str | Path, gold: bool = True) -> Workload:
     draft, mistakes = examine(_read(file), "workload.schema.json")
     declared, theirs = _declared(draft, file.parent / ENDPOINTS)
     mistakes += answer_mistakes(draft, file.parent)
-    mistakes += file_mistakes(draft, file.parent, gold)
+    texts = [((*steps, "unlabelled"), as_mapping(tier).get("unlabelled")) for steps, tier in each_tier(draft)]
+    mistakes += file_mistakes([(("gold",), draft.at("gold")), *texts] if gold else (), file.parent)
+    mistakes += check_mistakes(draft, file.parent)
     mistakes += tier_mistakes(draft, declared)
     if mistakes or theirs:
         raise WorkloadError(file, _named(mistakes) + [(f"{ENDPOINTS}: {path}", message) for path, message in theirs])
@@ -110,7 +125,7 @@ def _named(mistakes: list[Mistake]) -> list[tuple[str, str]]:
 
 def _declared(draft: Draft, file: Path) -> tuple[Draft | None, list[tuple[str, str]]]:
     """The endpoints and what is wrong with them; None where they cannot be read. A workload without any needs no file."""
-    if not file.exists() and not any(named_endpoints(tier) for _, tier in draft.sound("tiers")):
+    if not file.exists() and not any(named_endpoints(tier) for _, tier in each_tier(draft)):
         return None, []
     try:
         declared, mistakes = examine(_read(file), "endpoints.schema.json")
@@ -159,11 +174,12 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         promise=Promise(raw["promise"]["error"], raw["promise"]["confidence"]),
         limits=Limits(
             p99=seconds(limits["p99"]) if "p99" in limits else None,
-            cost_per_case=limits.get("cost_per_case"),
-            escalated=limits.get("escalated"),
+            **{name: limits[name] for name in _PLAIN_LIMITS if name in limits},
         ),
         boundary=_boundary(raw),
         volume=int(raw["volume"].split("/")[0]) if "volume" in raw else None,
+        bakeoff=_contest(raw.get("bakeoff", {}), endpoints, file.parent),
+        costs=Costs(**raw.get("costs", {})),
     )
 
 
@@ -177,6 +193,13 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field:
         find=patterns_of(schema) if fill == "copy" else (),
         template=str(schema["template"]) if fill == "template" else "",
     )
+
+
+def _contest(raw: Mapping[str, Any], endpoints: Mapping[str, Endpoint], folder: Path) -> Contest:
+    given: list[Any] = raw.get("candidates", [])
+    each = [cast("list[Any]", one) if isinstance(one, list) else [one] for one in given]
+    candidates = tuple(tuple(_tier(tier, endpoints, folder) for tier in tiers) for tiers in each)
+    return Contest(candidates, raw.get("budget", Contest().budget))
 
 
 def _tier(tier: Any, endpoints: Mapping[str, Endpoint], folder: Path) -> SpecialistTier | EndpointTier:
@@ -193,4 +216,6 @@ def _tier(tier: Any, endpoints: Mapping[str, Endpoint], folder: Path) -> Special
 
 
 def _endpoint_tier(raw: Mapping[str, Any], endpoints: Mapping[str, Endpoint]) -> EndpointTier:
-    return EndpointTier(tier_name(raw), endpoints[raw["endpoint"]], raw["model"], seconds(raw.get("timeout", "20s")))
+    return EndpointTier(
+        tier_name(raw), endpoints[raw["endpoint"]], raw["model"], seconds(raw.get("timeout", "20s")), raw.get("examples", 0)
+    )

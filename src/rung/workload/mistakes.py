@@ -6,7 +6,7 @@ What the format objects to is left alone afterwards; everything else is still ex
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -24,14 +24,6 @@ Steps = tuple[str | int, ...]  # from the top of a file to the place of a mistak
 Mistake = tuple[Steps, str]
 
 _META = jsonschema_rs.Draft202012Validator({"$ref": "https://json-schema.org/draft/2020-12/schema"})
-
-_SETTINGS = {
-    "layers": ("distil",),
-    "keep": ("prune",),
-    "unlabelled": ("distil", "prune"),
-    "teacher": ("distil",),
-    "precision": ("heads", "finetune", "lora", "distil", "prune"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +44,11 @@ class Draft:
                 return None
         return value
 
-    def sound(self, *steps: str) -> list[tuple[Steps, Any]]:
+    def sound(self, *steps: str | int) -> list[tuple[Steps, Any]]:
         """The members of the list or mapping there that the format does not object to, with their paths."""
         value: Any = self.raw
         for step in steps:
-            value = as_mapping(value).get(step)
+            value = value[step] if isinstance(step, int) else as_mapping(value).get(step)
         names: Sequence[str | int] = list(as_mapping(value)) or range(
             len(cast("list[Any]", value) if isinstance(value, list) else ())
         )
@@ -119,67 +111,17 @@ def answer_mistakes(draft: Draft, folder: Path) -> Iterator[Mistake]:
         yield from _schema_mistakes(answer)
 
 
-def file_mistakes(draft: Draft, folder: Path, gold: bool) -> Iterator[Mistake]:
-    """Files that are named and not there; `gold` False leaves out those that are only learnt from."""
-    named: list[tuple[Steps, Any]] = [(("gold",), draft.at("gold"))]
-    named += [((*steps, "unlabelled"), as_mapping(tier).get("unlabelled")) for steps, tier in draft.sound("tiers")]
+def file_mistakes(named: Iterable[tuple[Steps, Any]], folder: Path) -> Iterator[Mistake]:
+    """Files to learn from that are named and not there."""
     for steps, name in named:
-        if gold and name is not None and not (folder / name).is_file():
+        if name is not None and not (folder / name).is_file():
             yield steps, f"the file {name} does not exist"
+
+
+def check_mistakes(draft: Draft, folder: Path) -> Iterator[Mistake]:
+    """Check functions whose files are not there, or that no release could carry."""
     for steps, check in draft.sound("checks"):
         yield from ((steps, message) for message in _carried(check.partition(":")[0], folder))
-
-
-def tier_mistakes(draft: Draft, declared: Draft | None) -> Iterator[Mistake]:
-    """What is wrong with the order of the tiers, with the specialists' settings, and with the endpoints the tiers name; None:
-    it is not known what is declared."""
-    seen: list[str] = []
-    for steps, tier in draft.sound("tiers"):
-        name = tier_name(tier)
-        if name in seen:
-            yield steps, f"{name} stands there twice"
-        elif "endpoint" not in as_mapping(tier):
-            yield from (((*steps, *inner), message) for inner, message in _specialist_mistakes(tier, seen, draft))
-        if declared is not None and name not in seen:
-            for inner, endpoint in named_endpoints(tier).items():
-                yield from (((*steps, *inner), message) for message in _endpoint_mistakes(endpoint, draft, declared))
-        seen.append(name)
-
-
-def tier_name(tier: Any) -> str:
-    """A tier's name in decisions and reports."""
-    if tier == "specialist":
-        return "specialist"
-    return str(tier["specialist"]) if "specialist" in tier else f"{tier['endpoint']}/{tier['model']}"
-
-
-def named_endpoints(tier: Any) -> dict[Steps, str]:
-    """The endpoints that a tier names, by the places in it: where it asks, or who teaches it."""
-    found: dict[Steps, Any] = {("endpoint",): as_mapping(tier).get("endpoint")}
-    found["teacher", "endpoint"] = as_mapping(as_mapping(tier).get("teacher")).get("endpoint")
-    return {steps: name for steps, name in found.items() if name is not None}
-
-
-def _specialist_mistakes(tier: Any, before: Sequence[str], draft: Draft) -> Iterator[Mistake]:
-    """Endpoints' names hold a slash, so what stands before is known by its name."""
-    settings = as_mapping(tier)
-    recipe = settings.get("specialist", "heads")
-    if any("/" in name for name in before):
-        yield (), "a specialist is smaller than any endpoint and stands before it"
-    if recipe == "static" and before:
-        yield (), "static is the smallest tier and stands first"
-    for setting, owner in _SETTINGS.items():
-        if setting in settings and recipe not in owner:
-            yield (setting,), f"is a setting of {' and '.join(owner)}, not of {recipe}"
-    if "teacher" in settings and "unlabelled" not in settings:
-        yield ("teacher",), "needs unlabelled: the file of texts that it answers. On gold people have answered already"
-    fills = [(fill_of(schema), bool(patterns_of(schema))) for _, schema in draft.sound("answer", "properties")]
-    if recipe not in ("heads", "static") and fills and not any(f == "label" or (f == "copy" and not p) for f, p in fills):
-        yield (), f"there is nothing that {recipe} could learn: no label, and no copied field without a pattern"
-    if recipe == "static":
-        for field, schema in draft.sound("answer", "properties"):
-            if fill_of(schema) == "copy" and not patterns_of(schema):
-                yield (), f"static fills labels and fields with patterns; {field[-1]} is learnt from words in their place"
 
 
 @cache
@@ -352,13 +294,3 @@ def _schema_mistakes(answer: dict[str, Any]) -> Iterator[Mistake]:
         yield ("answer", *error.instance_path), error.message + hint
     except (jsonschema_rs.ReferencingError, ValueError) as error:
         yield ("answer",), str(error)
-
-
-def _endpoint_mistakes(name: str, draft: Draft, declared: Draft) -> Iterator[str]:
-    if name not in declared.raw:
-        yield f"{name} is not in endpoints.yaml (it has {', '.join(declared.raw) or 'nothing'})"
-        return
-    outside = as_mapping(declared.raw[name]).get("boundary") == "outside"
-    given = draft.at("boundary") if "boundary" in draft.raw else "never"
-    if outside and given is not None and "never" in (given, as_mapping(given).get("may_leave")):
-        yield f"{name} is outside and the boundary is never: nothing may leave for it"

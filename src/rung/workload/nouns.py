@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,12 +40,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class EndpointTier:
-    """A model behind an endpoint. `timeout` is the whole time a case may take there, retries included, in seconds."""
+    """A model behind an endpoint. `timeout` is the whole time a case may take there, retries included, in seconds; `examples` is
+    how many training cases it is shown with their answers."""
 
     name: str
     endpoint: Endpoint
     model: str
     timeout: float = 20.0
+    examples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,17 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What must hold besides the promise: seconds at the 99th percentile, US dollars per case, share leaving the specialists."""
+    """What must hold besides the promise: seconds at the 99th percentile, US dollars per case, share leaving the specialists; how
+    far the share answered rightly may have `dropped` against the live release; shares of answers with a value found nowhere in
+    the input, and of cases without any answer; and by attribute the largest share wrong in each slice."""
 
     p99: float | None = None
     cost_per_case: float | None = None
     escalated: float | None = None
+    dropped: float | None = None
+    hallucinated: float | None = None
+    refused: float | None = None
+    slices: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,26 @@ class Boundary:
 
     may_leave: Leave = "never"
     redact: tuple[str, ...] = ()
+
+
+Tiers = tuple[SpecialistTier | EndpointTier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What a bake-off compares besides the workload's own tiers, each a cascade, and US dollars that endpoints may cost."""
+
+    candidates: tuple[Tiers, ...] = ()
+    budget: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What machines and people cost: US dollars an hour, and a person's seconds per case."""
+
+    machine_hour: float = 0.10
+    person_hour: float = 30.0
+    review_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +144,13 @@ class Workload:
     fields: tuple[Field, ...]
     gold: Path
     checks: tuple[str, ...]
-    tiers: tuple[SpecialistTier | EndpointTier, ...]
+    tiers: Tiers
     promise: Promise
     limits: Limits
     boundary: Boundary
     volume: int | None = None
+    bakeoff: Contest = Contest()
+    costs: Costs = Costs()
 
     @property
     def folder(self) -> Path:

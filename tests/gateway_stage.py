@@ -63,6 +63,8 @@ class FakeLive:
         await self.ledger.record(Record(self.workload.name, case, decision, datetime.now(UTC)))
         return decision
 
+    async def follow(self) -> None: ...
+
     async def close(self) -> None: ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rung.cascade.promise import Threshold
 from rung.core import Answer, Case, Decision, Fields, Problem
 from rung.evaluation import (
     Agreed,
+    Drop,
     Evidence,
     GateError,
     TierEvidence,
@@ -24,14 +26,28 @@ from rung.evaluation import (
     evaluate,
     gate,
     judge,
+    measure,
     right,
 )
 from rung.evaluation.asking import AT_ONCE
 from rung.statistics.binomial import lower_bound, upper_bound
 from rung.testing import FakeModel
-from rung.workload import Limits, Promise
+from rung.workload import Boundary, Field, Limits, Promise, Workload
 
 PROMISE = Promise(0.02, 0.95)
+SMALL = Workload(
+    name="small",
+    task="Name the letter.",
+    file=Path("workload.yaml"),
+    schema={"properties": {"label": {"enum": ["a", "b", "c"]}}},
+    fields=(Field("label", "label", {"enum": ["a", "b", "c"]}, ("a", "b", "c")),),
+    gold=Path("gold.jsonl"),
+    checks=(),
+    tiers=(),
+    promise=PROMISE,
+    limits=Limits(),
+    boundary=Boundary(),
+)
 THRESHOLD = Threshold(0.9, 400, 330, 2, 0.0189)
 EVIDENCE = Evidence(
     promise=PROMISE,
@@ -49,6 +65,7 @@ EVIDENCE = Evidence(
     p99=0.31,
     timed=500,
     cost=0.000125,
+    metrics=measure(SMALL, [], []),
 )
 
 
@@ -165,7 +182,10 @@ def test_evidence_counts_each_tier_the_people_and_the_money() -> None:
     small = model({"0": says("a", 0.95, cost=0.25), "1": says("x", 0.95), "2": says("c", 0.1), "3": says("d", 0.1, seconds=3.0)})
     large = model({"2": says("c", 0.92, cost=0.75), "3": says("e", 0.2, seconds=1.0)})
     ticks: list[int] = []
-    evidence = asyncio.run(evaluate(cascade_of(small, large), agreed("a", "b", "c", "e"), PROMISE, THRESHOLD, ticks.append))
+    gold = agreed("a", "b", "c", "e")
+    evidence, decisions = asyncio.run(evaluate(SMALL, cascade_of(small, large), gold, THRESHOLD, ticks.append))
+    assert [decision.id for decision in decisions] == [each.case.id for each in gold]
+    assert evidence.metrics.answered.count == evidence.answered
     assert evidence.tiers == (
         TierEvidence("small", 2, 1, upper_bound(1, 2, 0.95)),
         TierEvidence("vendor/large", 1, 0, upper_bound(0, 1, 0.95)),
@@ -219,7 +239,7 @@ def test_bad_luck_on_the_test_split_is_no_contradiction() -> None:
 
 
 def test_an_empty_test_split_shows_nothing_and_passes_nothing() -> None:
-    evidence = asyncio.run(evaluate(cascade_of(model({}), model({})), [], PROMISE, THRESHOLD))
+    evidence, _ = asyncio.run(evaluate(SMALL, cascade_of(model({}), model({})), [], THRESHOLD))
     assert "the test split is empty, so nothing is shown." in refused(evidence)
 
 
@@ -252,7 +272,7 @@ def test_a_promise_is_printed_as_it_was_stated() -> None:
 def test_times_are_the_slowest_seen_not_between_two() -> None:
     answers = {str(at): says("a", 1.0, seconds=float(at)) for at in range(1, 101)}
     gold = [Agreed(Case(text), {"label": "a"}) for text in answers]
-    evidence = asyncio.run(evaluate(cascade_of(model(answers)), gold, PROMISE, THRESHOLD))
+    evidence, _ = asyncio.run(evaluate(SMALL, cascade_of(model(answers)), gold, THRESHOLD))
     seconds = np.arange(1, 101)
     assert (evidence.p50, evidence.p99) == (np.quantile(seconds, 0.5, method="higher"), 100.0)
 
@@ -263,4 +283,64 @@ def test_what_static_leaves_to_the_encoder_has_not_left_the_specialists() -> Non
     both = replace(
         cascade, tiers=tuple(replace(tier, name=name) for tier, name in zip(cascade.tiers, ("static", "specialist"), strict=True))
     )
-    assert asyncio.run(evaluate(both, agreed("a", "b"), PROMISE, THRESHOLD)).escalated == 0.0
+    evidence, _ = asyncio.run(evaluate(SMALL, both, agreed("a", "b"), THRESHOLD))
+    assert evidence.escalated == 0.0
+
+
+# Limits beside the promise
+
+
+def served(expected: list[str], said: list[str | None], **context: list[str]) -> Evidence:
+    """The evidence of a cascade that said this about these cases; None: no tier answered."""
+    gold = [
+        Agreed(Case(str(at), {name: values[at] for name, values in context.items()}), {"label": label})
+        for at, label in enumerate(expected)
+    ]
+    answers = {str(at): says(label, 1.0) if label else OSError("down") for at, label in enumerate(said)}
+    evidence, _ = asyncio.run(evaluate(SMALL, cascade_of(model(answers)), gold, THRESHOLD))
+    return replace(evidence, tiers=())  # the promise is not what these are about
+
+
+def test_a_slice_over_its_ceiling_is_named_and_chance_alone_does_not_refuse() -> None:
+    channels = ["web", "call"] * 200
+    said = ["b" if channel == "web" and at % 4 == 0 else "a" for at, channel in enumerate(channels)]
+    evidence = served(["a"] * 400, said, channel=channels)
+    failure = refused(evidence, slices={"channel": 0.3})
+    assert "among the cases with channel web 100 of 200 answers are wrong, at least 42.87%" in failure
+    assert "over limits.slices.channel of 30.00%" in failure and "call" not in failure
+    gate(evidence, Limits(slices={"channel": 0.48}))
+
+
+def test_a_ceiling_on_slices_that_no_case_has_is_refused_with_those_there_are() -> None:
+    evidence = served(["a", "b"] * 20, ["a", "b"] * 20)
+    assert "limits.slices names tongue, and the test cases have no such slices (they have: label" in refused(
+        evidence, slices={"tongue": 0.1}
+    )
+
+
+def test_cases_without_any_answer_have_a_ceiling() -> None:
+    evidence = served(["a"] * 50, [None] * 10 + ["a"] * 40)
+    assert "10 of 50 cases get no answer from any tier, at least 11.27% with 95% confidence, over limits.refused of 5.00%" in (
+        refused(evidence, refused=0.05)
+    )
+    gate(evidence, Limits(refused=0.15))
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "passes"), [(5, 5, True), (0, 0, True), (40, 20, True), (10, 25, False), (0, 30, False)]
+)
+def test_a_release_must_be_proven_to_drop_less_than_allowed(gained: int, lost: int, passes: bool) -> None:
+    drop = Drop("f" * 64, 1000, gained, lost, 0.95)
+    if passes:
+        gate(EVIDENCE, Limits(dropped=0.02), drop)
+        return
+    with pytest.raises(
+        GateError, match=f"{gained} of 1,000 cases are answered rightly by the new one alone and {lost} by the old"
+    ):
+        gate(EVIDENCE, Limits(dropped=0.02), drop)
+    gate(EVIDENCE, Limits(), drop)
+
+
+def test_too_few_cases_prove_nothing_and_the_gate_says_what_they_could() -> None:
+    with pytest.raises(GateError, match=r"loses less than 1\d\.\d points.*More test cases, or a wider limit, would help"):
+        gate(EVIDENCE, Limits(dropped=0.02), Drop("f" * 64, 20, 0, 0, 0.95))

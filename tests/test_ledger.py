@@ -15,7 +15,17 @@ from sqlalchemy import create_engine, inspect, text
 
 from records import NOON, accepted, for_review, ids, record
 from rung.core import Answer, Attempt, Case, Outcome, Problem, Verdict
-from rung.ledger import KeyRefused, Ledger, LedgerError, Record, RecordRefused, UnknownDecision, open_ledger
+from rung.ledger import (
+    KeyRefused,
+    Ledger,
+    LedgerError,
+    PointerMoved,
+    Promotion,
+    Record,
+    RecordRefused,
+    UnknownDecision,
+    open_ledger,
+)
 
 # What is kept
 
@@ -168,12 +178,35 @@ def test_the_summary_looks_back_only_as_far_as_asked(ledger: Ledger) -> None:
 # Releases and keys
 
 
-def test_rolling_back_is_noting_an_earlier_release_again(ledger: Ledger) -> None:
-    assert ledger.current_release("support") is None
-    for release in ("r1", "r2", "r1"):
-        ledger.note_release("support", release, NOON, {"accuracy": 0.94, "note": "\0"})
-    ledger.note_release("other", "r9", NOON, {})
-    assert ledger.current_release("support") == "r1"
+def test_promotions_and_rollbacks_are_kept_in_order_with_who_and_why(ledger: Ledger) -> None:
+    assert (ledger.current_release("support"), ledger.promotions("support")) == (None, [])
+    said = [
+        Promotion("support", "r1", NOON, "ada", "first"),
+        Promotion("support", "r2", NOON + timedelta(hours=1), "bob", "more \u20ac gold"),
+        Promotion("support", "r1", NOON + timedelta(hours=2), "ada", "worse on calls", back=True),
+    ]
+    for promotion, before in zip(said, (None, "r1", "r2"), strict=True):
+        ledger.promote(promotion, before, {"accuracy": 0.94, "note": "\0"})
+    ledger.promote(Promotion("other", "r9", NOON, "", ""), None, {})
+    assert (ledger.current_release("support"), ledger.promotions("support")) == ("r1", said)
+
+
+def test_of_two_who_move_the_pointer_at_once_one_is_told(ledger: Ledger) -> None:
+    refused: list[str] = []
+
+    def move(release: str) -> None:
+        try:
+            ledger.promote(Promotion("support", release, NOON, release, ""), None, {})
+        except PointerMoved as error:
+            refused.append(str(error))
+
+    threads = [Thread(target=move, args=(f"r{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(ledger.promotions("support")), len(refused)) == (1, 3)
+    assert "somebody else promoted or rolled back" in refused[0]
 
 
 def test_a_key_works_until_it_is_revoked(ledger: Ledger) -> None:

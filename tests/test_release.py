@@ -77,6 +77,9 @@ def test_a_release_holds_what_it_was_made_from_and_its_evidence(small: Small, mi
         "cascade.json",
         "evidence.json",
         "learnt.json",
+        "seen.json",
+        "lineage.json",
+        "README.md",
         "report.txt",
         "manifest.json",
     }

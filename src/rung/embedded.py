@@ -21,17 +21,19 @@ Result = TypeVar("Result")
 class Embedded:
     """Decide cases in this process: `with Embedded(workload) as rung: rung.decide("...")`. Safe to call from many threads."""
 
-    def __init__(self, workload: Workload) -> None:
-        """Open the current release and the ledger. Raises `ReleaseError` if nothing has been trained yet."""
+    def __init__(self, workload: Workload, follow: bool = True) -> None:
+        """Open the current release and the ledger; with `follow`, each release that is promoted later takes over within a second.
+        Raises `ReleaseError` if nothing has been trained yet."""
         self.ledger = ledger_of(workload)
         self._live: Live = open_live(current_release(workload, self.ledger), self.ledger)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rung", daemon=True)
         self._thread.start()
+        self._following = asyncio.run_coroutine_threadsafe(self._live.follow(), self._loop) if follow else None
 
     @property
     def release(self) -> str:
-        """The release's content hash."""
+        """The content hash of the release at work."""
         return self._live.release
 
     def decide(self, text: str, context: Mapping[str, Any] | None = None, asked_by: str = "embedded") -> Decision:
@@ -49,6 +51,8 @@ class Embedded:
 
     def close(self) -> None:
         """Finish what is under way and close the ledger."""
+        if self._following:
+            self._following.cancel()
         self.run(self._live.close())
         self.run(self.ledger.close())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -74,7 +74,12 @@ def decisions_table(asked: list[tuple[str, dict[str, Any]]]) -> Table:
 
 def short(document: Mapping[str, Any]) -> str:
     """A decision's answer on one line, without nulls and long texts; or that there is none."""
-    if document["answer"] is None:
+    return short_fields(document["answer"])
+
+
+def short_fields(answer: Mapping[str, Any] | None) -> str:
+    """An answer on one line, without nulls and long texts; or that there is none."""
+    if answer is None:
         return "a person decides"
-    kept = {name: value for name, value in document["answer"].items() if value is not None and len(str(value)) <= 40}
+    kept = {name: value for name, value in answer.items() if value is not None and len(str(value)) <= 40}
     return ", ".join(f"{name}={value}" for name, value in kept.items())

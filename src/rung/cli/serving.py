@@ -13,7 +13,7 @@ from rung.cli.console import decisions_table, hint, out, path_of, say
 from rung.gateway import GatewayError, application, require_port, serving
 from rung.gateway import serve as serve_application
 from rung.gateway.guard import is_loopback
-from rung.ledger import Ledger
+from rung.ledger import Ledger, Promotion
 from rung.models.encoder import open_encoder
 from rung.release import (
     Live,
@@ -23,13 +23,14 @@ from rung.release import (
     find_release,
     inputs_of,
     ledger_of,
+    left_behind,
     open_live,
     promote,
 )
 from rung.workload import Workload
 
 
-def up(workload: Workload, host: str, port: int, samples: list[str] | None) -> None:
+def up(workload: Workload, host: str, port: int, samples: list[str] | None, by: str) -> None:
     """Train in a child process if need be, then serve until told to stop; if there are samples, play them instead and end."""
     require_port(host, port)
     release = _made(workload)
@@ -46,7 +47,10 @@ def up(workload: Workload, host: str, port: int, samples: list[str] | None) -> N
     else:
         say(release.report)
     ledger = ledger_of(workload)
-    promote(workload, release, ledger)
+    if left := left_behind(workload, release, ledger):
+        say(f"\nNote: {_undone(release, left)}")
+        release = current_release(workload, ledger)
+    promote(workload, release, ledger, by, "made from the workload's files as they are")
     uvloop.run(_serve(release, ledger, host, port) if samples is None else _play(samples, release, ledger, port))
     if samples is not None:
         hint(f"next: rung review {path_of(workload)}, rung report {path_of(workload)}")
@@ -56,6 +60,16 @@ def serve(workload: Workload, host: str, port: int) -> None:
     """Serve the current release until told to stop."""
     ledger = ledger_of(workload)
     uvloop.run(_serve(current_release(workload, ledger), ledger, host, port))
+
+
+def _undone(release: Release, left: Promotion) -> str:
+    """That the release made from the files does not answer, and whose word that is."""
+    how = "rolled back to" if left.back else "promoted"
+    why = f": {left.why}" if left.why else ""
+    return (
+        f"release {release.id[:12]}, made from the files as they are, does not answer: {left.by or 'somebody'} {how} "
+        f"{left.release[:12]} on {left.at:%Y-%m-%d %H:%M} UTC{why}. To bring it back: rung promote."
+    )
 
 
 def _made(workload: Workload) -> Release | None:

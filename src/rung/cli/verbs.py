@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rung.cli.arguments import File, Host, Json, user
 from rung.cli.console import err, hint, path_of, say, say_json, short, stage, visible
+from rung.cli.releasing import promote, releases, rollback
 from rung.core import RungError, Verdict
 from rung.workload import load
 
@@ -26,11 +26,10 @@ keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 app.add_typer(keys, name="keys")
 gold = typer.Typer(no_args_is_help=True, help="The agreed answers that everything is learnt from and judged by.")
 app.add_typer(gold, name="gold")
+app.add_typer(releases, name="release")
 
-File = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="The workload file, or the folder that holds workload.yaml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Host = Annotated[str, typer.Option(help="The address to serve on; any other than this machine's own asks for API keys.")]
-
+app.command()(promote)
+app.command()(rollback)
 
 INTERRUPTED = 130
 
@@ -71,7 +70,7 @@ def up(
     attended = sys.stdin.isatty() and sys.stdout.isatty()
     workload = load(file)
     samples = None if attended else read_samples(workload)
-    run(workload, host, (8080 if attended else 0) if port is None else port, samples)
+    run(workload, host, (8080 if attended else 0) if port is None else port, samples, user())
 
 
 @app.command()
@@ -116,10 +115,11 @@ def train(
     parent: Annotated[
         str | None, typer.Option("--from", metavar="RELEASE", help="Go on from a release's encoders: its id, or current.")
     ] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Do not promote it: rung promote does, later.")] = False,
     json_: Json = False,
 ) -> None:
-    """Train, calibrate, evaluate and gate; freeze a release. What was done before is reused."""
-    from rung.release import named_release
+    """Train, calibrate, evaluate and gate; freeze a release and promote it. What was done before is reused."""
+    from rung.release import ledger_of, named_release
     from rung.workflows import train as run
 
     if ladder and parent:
@@ -130,13 +130,18 @@ def train(
 
         show_ladder(workload, json_)
         return
-    release = run(workload, stage, parent=named_release(workload, parent) if parent else None)
+    origin = named_release(workload, parent) if parent else None
+    release = run(workload, stage, parent=origin, by=user(), hold=hold)
+    answers = ledger_of(workload).current_release(workload.name) == release.id
     if json_:
-        say_json({"release": release.id, "folder": str(release.folder), "evidence": release.evidence})
+        say_json({"release": release.id, "folder": str(release.folder), "promoted": answers, "evidence": release.evidence})
         return
     say(release.report)
-    say(f"Release {release.id[:12]} in {release.folder}")
-    hint(f"next: rung serve {path_of(workload)}, or rung decide {path_of(workload)} TEXT")
+    say(f"Release {release.id[:12]} in {release.folder}" + ("" if answers else ", not promoted: another one answers, or none"))
+    if answers:
+        hint(f"next: rung serve {path_of(workload)}, or rung decide {path_of(workload)} TEXT")
+    else:
+        hint(f"next: rung promote {path_of(workload)} {release.id[:12]} --why ...")
 
 
 @app.command()
@@ -168,8 +173,8 @@ def decide(
     if not text.strip():
         raise typer.BadParameter("there is no text to decide", param_hint="TEXT")
     workload = load(file)
-    with Embedded(workload) as rung:
-        decision = rung.decide(text, asked_by=_user())
+    with Embedded(workload, follow=False) as rung:
+        decision = rung.decide(text, asked_by=user())
     if json_:
         say_json(decision.document())
         return
@@ -193,7 +198,7 @@ def run(
 
     workload = load(file)
     cases = read_cases(input_)
-    with Embedded(workload) as rung:
+    with Embedded(workload, follow=False) as rung:
         done = count_done(output, cases, rung.live)
         with stage("deciding", len(cases)) as advance:
             advance(done)
@@ -224,19 +229,11 @@ def review(
     workload = load(file)
     ledger = ledger_of(workload)
     if settle is not None:
-        settle_one(ledger, workload, Verdict(settle, fields, _user(), note), json_)
+        settle_one(ledger, workload, Verdict(settle, fields, user(), note), json_)
     elif json_ or not sys.stdin.isatty():
         list_waiting(ledger, workload, limit, json_)
     else:
-        settle_in_turn(ledger, workload, _user(), limit)
-
-
-def _user() -> str:
-    """Who asks or settles, by name; by number where the system knows no name, as in many containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        settle_in_turn(ledger, workload, user(), limit)
 
 
 def _fields(answer: str | None) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from rung.evaluation.asking import Agreed, Tick, ask_all, climb, judge, right
 from rung.evaluation.evidence import Evidence, TierEvidence, describe, evaluate
-from rung.evaluation.gates import GateError, gate
+from rung.evaluation.gates import Drop, GateError, gate, gate_drop
+from rung.evaluation.metrics import Metrics, measure
 
 __all__ = [
     "Agreed",
+    "Drop",
     "Evidence",
     "GateError",
+    "Metrics",
     "Tick",
     "TierEvidence",
     "ask_all",
@@ -15,6 +18,8 @@ __all__ = [
     "describe",
     "evaluate",
     "gate",
+    "gate_drop",
     "judge",
+    "measure",
     "right",
 ]

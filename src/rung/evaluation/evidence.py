@@ -6,7 +6,7 @@ It asks through `decide`, so what it judges is what will be served. It knows not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from rung.cascade import PERSON, Cascade
 from rung.cascade.promise import Threshold
 from rung.core import Decision, Fields, same
 from rung.evaluation.asking import Agreed, Tick, ask_all, right
+from rung.evaluation.metrics import Metrics, measure
 from rung.statistics.binomial import lower_bound, upper_bound
-from rung.workload import Promise
+from rung.workload import Promise, Workload
 
 TIMED = 500  # cases decided one at a time for the latency figures
 
@@ -35,7 +36,7 @@ class TierEvidence:
 class Evidence:
     """What the test split showed. Seconds are per case, one at a time over `timed` cases; `cost` is in US dollars per case.
 
-    `fields` gives, per field, how often the last answer any tier gave was right, accepted or not.
+    `fields` gives, per field, how often the last answer any tier gave was right, accepted or not; `metrics` everything else.
     """
 
     promise: Promise
@@ -49,6 +50,7 @@ class Evidence:
     p99: float
     timed: int
     cost: float
+    metrics: Metrics
 
     @property
     def answered(self) -> int:
@@ -61,10 +63,12 @@ class Evidence:
         return sum(tier.wrong for tier in self.tiers)
 
     def document(self) -> dict[str, Any]:
-        """The evidence as JSON, with the exact bounds on the error among answered cases."""
+        """The evidence as JSON, with the exact bounds on the error among answered cases. No case is in it, nor any answer."""
         confidence = self.promise.confidence
+        metrics = {name: value for name, value in self.metrics.document().items() if name != "disagreements"}
         return {
-            **asdict(self),
+            **asdict(replace(self, metrics=None)),  # pyright: ignore[reportArgumentType]  # its own document is shorter
+            "metrics": metrics,
             "answered": self.answered,
             "wrong": self.wrong,
             "error": self.wrong / self.answered if self.answered else None,
@@ -74,20 +78,19 @@ class Evidence:
 
 
 async def evaluate(
-    cascade: Cascade, agreed: Sequence[Agreed], promise: Promise, threshold: Threshold, tick: Tick | None = None
-) -> Evidence:
-    """The evidence on a test split: `TIMED` cases, spread over all, one at a time for their times, the others together."""
-    spread = set(np.linspace(0, len(agreed) - 1, min(len(agreed), TIMED)).astype(int).tolist())
-    agreed = [
-        *(each for at, each in enumerate(agreed) if at in spread),
-        *(each for at, each in enumerate(agreed) if at not in spread),
-    ]
-    alone = agreed[:TIMED]
-    decisions: list[Decision] = []
-    for each in alone:
-        decisions += await ask_all(cascade, [each.case], tick)
-    seconds = [decision.seconds for decision in decisions]
-    decisions += await ask_all(cascade, [each.case for each in agreed[TIMED:]], tick)
+    workload: Workload, cascade: Cascade, agreed: Sequence[Agreed], threshold: Threshold, tick: Tick | None = None
+) -> tuple[Evidence, list[Decision]]:
+    """The evidence on a test split, and each case's decision: `TIMED` cases, spread over all, are decided one at a time for their
+    times, the others together."""
+    promise = workload.promise
+    alone: list[int] = np.linspace(0, len(agreed) - 1, min(len(agreed), TIMED)).astype(int).tolist()
+    together = sorted({*range(len(agreed))} - {*alone})
+    found: dict[int, Decision] = {}
+    for at in alone:
+        (found[at],) = await ask_all(cascade, [agreed[at].case], tick)
+    seconds = [decision.seconds for decision in found.values()]
+    found |= dict(zip(together, await ask_all(cascade, [agreed[at].case for at in together], tick), strict=True))
+    decisions = [found[at] for at in range(len(agreed))]
     correct = [
         decision.answer is not None and right(decision.answer, each.expected)
         for decision, each in zip(decisions, agreed, strict=True)
@@ -97,7 +100,7 @@ async def evaluate(
         outcomes = [ok for decision, ok in zip(decisions, correct, strict=True) if decision.tier == tier.name]
         wrong = outcomes.count(False)
         tiers.append(TierEvidence(tier.name, len(outcomes), wrong, upper_bound(wrong, len(outcomes), promise.confidence)))
-    return Evidence(
+    evidence = Evidence(
         promise=promise,
         threshold=threshold,
         cases=len(agreed),
@@ -109,7 +112,9 @@ async def evaluate(
         p99=float(np.quantile(seconds, 0.99, method="higher")) if seconds else 0.0,
         timed=len(seconds),
         cost=sum(decision.cost for decision in decisions) / max(len(agreed), 1),
+        metrics=measure(workload, agreed, decisions),
     )
+    return evidence, decisions
 
 
 def _by_specialists(tiers: Sequence[TierEvidence]) -> int:

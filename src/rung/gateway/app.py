@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -77,7 +78,19 @@ class Gateway:
             ],
             redirect_slashes=False,
             default=_no_route,
+            lifespan=self._following,
         )
+
+    @asynccontextmanager
+    async def _following(self, _: object) -> AsyncGenerator[None]:
+        """For as long as the server runs, each workload answers with the release that is promoted."""
+        tasks = [asyncio.create_task(live.follow()) for live in self._lives.values()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""

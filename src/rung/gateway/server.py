@@ -71,7 +71,7 @@ async def serving(app: Gateway, host: str, port: int) -> AsyncGenerator[str]:
         app,
         http=_Protocol,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         log_level="error",
         access_log=False,

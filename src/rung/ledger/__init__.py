@@ -4,13 +4,26 @@ Knows nothing about models, HTTP or what a workload means.
 """
 
 from rung.ledger.book import Ledger, open_ledger
-from rung.ledger.nouns import Key, KeyRefused, LedgerError, Record, RecordRefused, Summary, TierSummary, UnknownDecision
+from rung.ledger.nouns import (
+    Key,
+    KeyRefused,
+    LedgerError,
+    PointerMoved,
+    Promotion,
+    Record,
+    RecordRefused,
+    Summary,
+    TierSummary,
+    UnknownDecision,
+)
 
 __all__ = [
     "Key",
     "KeyRefused",
     "Ledger",
     "LedgerError",
+    "PointerMoved",
+    "Promotion",
     "Record",
     "RecordRefused",
     "Summary",

@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from rung.core import Outcome, Verdict
 from rung.ledger import queries
-from rung.ledger.connection import connect, explain, migrate
-from rung.ledger.nouns import Key, KeyRefused, LedgerError, Record, Summary, UnknownDecision
-from rung.ledger.rows import decode, encode, micros, moment, plain, row
+from rung.ledger.connection import connect, explain, migrate, one_at_a_time
+from rung.ledger.nouns import Key, KeyRefused, LedgerError, PointerMoved, Promotion, Record, Summary, UnknownDecision
+from rung.ledger.rows import decode, micros, moment, plain, row
 from rung.ledger.schema import decisions, keys, promotions, verdicts
 from rung.ledger.writer import Writer
 
@@ -100,17 +100,27 @@ class Ledger:
         with self._transaction() as connection:
             return queries.summarise(connection, workload, since)
 
-    def note_release(self, workload: str, release: str, at: datetime, evidence: Mapping[str, Any]) -> None:
-        """Make a release the current one. Rolling back is noting an earlier release again."""
-        entry = {"workload": plain(workload), "release": plain(release), "at": micros(at), "evidence": encode(evidence)}
+    def promote(self, promotion: Promotion, instead_of: str | None, evidence: Mapping[str, Any]) -> None:
+        """Make a release the one that answers, in one transaction. Raises PointerMoved unless `instead_of` does now."""
         with self._transaction() as connection:
-            connection.execute(insert(promotions), entry)
+            one_at_a_time(connection)
+            current = queries.pointed(connection, promotion.workload)
+            if current != instead_of:
+                raise PointerMoved(
+                    f"{promotion.workload}: {current and current[:12]} answers by now, and not {instead_of and instead_of[:12]}: "
+                    "somebody else promoted or rolled back. Next: look at rung release history, and decide anew."
+                )
+            connection.execute(insert(promotions), queries.promotion_row(promotion, evidence))
 
     def current_release(self, workload: str) -> str | None:
-        """The release noted last."""
-        query = select(promotions.c.release).where(promotions.c.workload == plain(workload)).order_by(promotions.c.seq.desc())
+        """The release promoted last."""
         with self._transaction() as connection:
-            return connection.execute(query.limit(1)).scalar()
+            return queries.pointed(connection, workload)
+
+    def promotions(self, workload: str) -> Sequence[Promotion]:
+        """Every promotion and rollback, oldest first."""
+        with self._transaction() as connection:
+            return queries.promoted(connection, workload)
 
     def add_key(self, name: str, digest: bytes, at: datetime) -> None:
         """Let a key in by its digest. Raises KeyRefused if a key of that name is in force or the digest was ever used."""

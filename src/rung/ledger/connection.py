@@ -58,10 +58,15 @@ def migrate(engine: Engine) -> None:
             if _version(connection) == VERSION:
                 return
         with engine.begin() as connection:
-            connection.exec_driver_sql(_ONE_AT_A_TIME[engine.dialect.name])  # two programs may open a new ledger at once
+            one_at_a_time(connection)  # two programs may open a new ledger at once
             _upgrade(connection)
     except SQLAlchemyError as error:
         raise explain(engine, error) from error
+
+
+def one_at_a_time(connection: Connection) -> None:
+    """Begin a transaction that no other such one runs beside, in any program."""
+    connection.exec_driver_sql(_ONE_AT_A_TIME[connection.dialect.name])
 
 
 def explain(engine: Engine, error: BaseException) -> LedgerError:

@@ -33,6 +33,25 @@ class KeyRefused(LedgerError):
     code = "key_refused"
 
 
+class PointerMoved(LedgerError):
+    """Somebody else promoted or rolled back in between; nothing was changed."""
+
+    code = "pointer_moved"
+    exit_status = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """From `at` (timezone-aware) on, `release` answers for a workload: who said so, why, and whether it was a rollback."""
+
+    workload: str
+    release: str
+    at: datetime
+    by: str
+    why: str
+    back: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One case, the decision on it, the workload they belong to, and when it was decided (timezone-aware).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, exists, func, literal, select, tuple_
 
 from rung.core import Outcome, Verdict, same
-from rung.ledger.nouns import Record, Summary, TierSummary, UnknownDecision
-from rung.ledger.rows import Row, decode, encode, micros, plain
-from rung.ledger.schema import decisions, verdicts
+from rung.ledger.nouns import Promotion, Record, Summary, TierSummary, UnknownDecision
+from rung.ledger.rows import Row, decode, encode, micros, moment, plain
+from rung.ledger.schema import decisions, promotions, verdicts
 
 LATEST = 100_000  # decisions that the quantiles of the seconds are taken over
 
@@ -89,6 +89,25 @@ def settled(connection: Connection, workload: str) -> list[tuple[Record, Verdict
     query = select(decisions.c.body, verdicts.c.body).select_from(judged).where(*_of(workload, None))
     found = connection.execute(query.order_by(decisions.c.at, decisions.c.seq))
     return [(decode(body, Record), decode(judgement, Verdict)) for body, judgement in found]
+
+
+def pointed(connection: Connection, workload: str) -> str | None:
+    """The release promoted last."""
+    query = select(promotions.c.release).where(promotions.c.workload == plain(workload)).order_by(promotions.c.seq.desc())
+    return connection.execute(query.limit(1)).scalar()
+
+
+def promotion_row(promotion: Promotion, evidence: Mapping[str, Any]) -> Row:
+    """The promotion as a row of `promotions`."""
+    said = {name: plain(getattr(promotion, name)) for name in ("workload", "release", "by", "why")}
+    return {**said, "at": micros(promotion.at), "back": promotion.back, "evidence": encode(evidence)}
+
+
+def promoted(connection: Connection, workload: str) -> list[Promotion]:
+    """Every promotion, oldest first."""
+    c = promotions.c
+    query = select(c.workload, c.release, c.at, c.by, c.why, c.back).where(c.workload == plain(workload)).order_by(c.seq)
+    return [Promotion(name, release, moment(at), by, why, back) for name, release, at, by, why, back in connection.execute(query)]
 
 
 def summarise(connection: Connection, workload: str, since: datetime | None) -> Summary:

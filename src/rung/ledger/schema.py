@@ -18,9 +18,10 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
-VERSION = "0001"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
+VERSION = "0002"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
 
 tables = MetaData()
 Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in an INTEGER primary key
@@ -64,6 +65,9 @@ promotions = Table(
     Column("release", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("evidence", LargeBinary, nullable=False),
+    Column("by", Text, nullable=False, server_default=""),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("back", Boolean, nullable=False, server_default=false()),
     Index("promotions_by_workload", "workload", "seq"),
 )
 

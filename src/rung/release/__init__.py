@@ -6,17 +6,30 @@ from rung.release.frozen import (
     Parts,
     Release,
     ReleaseError,
+    Ungated,
     find_release,
     freeze,
     inputs_of,
     learnt_by,
     load_release,
+    load_workload,
+    seen_by,
     source_files,
     unlabelled_files,
 )
 from rung.release.live import LONGEST, CaseError, Live, open_live
 from rung.release.opening import asked_schema, build_cascade, close_models, open_release, open_specialist, open_tiers
-from rung.release.pointer import current_release, ledger_of, named_release, promote
+from rung.release.pointer import (
+    NothingBefore,
+    current_release,
+    ledger_of,
+    left_behind,
+    list_releases,
+    named_release,
+    promote,
+    release_at,
+    rollback,
+)
 
 __all__ = [
     "FORMAT",
@@ -24,9 +37,11 @@ __all__ = [
     "TIERS",
     "CaseError",
     "Live",
+    "NothingBefore",
     "Parts",
     "Release",
     "ReleaseError",
+    "Ungated",
     "asked_schema",
     "build_cascade",
     "close_models",
@@ -36,13 +51,19 @@ __all__ = [
     "inputs_of",
     "learnt_by",
     "ledger_of",
+    "left_behind",
+    "list_releases",
     "load_release",
+    "load_workload",
     "named_release",
     "open_live",
     "open_release",
     "open_specialist",
     "open_tiers",
     "promote",
+    "release_at",
+    "rollback",
+    "seen_by",
     "source_files",
     "unlabelled_files",
 ]

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -18,17 +18,26 @@ from rung.cascade.templates import template_files
 from rung.core import RungError, Specialist
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
-from rung.workload import SpecialistTier, Workload
+from rung.release.card import card_of, lineage_of
+from rung.workload import SpecialistTier, Workload, load
 
 TIERS = "tiers"  # where in a release each specialist has its folder
 LEARNT = "learnt.json"
-FORMAT = 5  # raise it when a release of an earlier Rung must be trained again
+SEEN = "seen.json"
+FORMAT = 6  # raise it when a release of an earlier Rung must be trained again
 
 
 class ReleaseError(RungError):
     """A release is missing, damaged, or made by another version."""
 
     code = "release_unusable"
+
+
+class Ungated(RungError):
+    """A release whose evidence does not say that it passed its gate: it must not answer."""
+
+    code = "release_ungated"
+    exit_status = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +50,24 @@ class Release:
     evidence: Mapping[str, Any]
     report: str
 
+    @property
+    def gated(self) -> bool:
+        """Whether its evidence says that it passed its gate."""
+        gate: Any = self.evidence.get("gate")
+        return isinstance(gate, Mapping) and cast("Mapping[str, Any]", gate).get("passed") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; and what its
-    encoders were taught, the digest of each text with its answer's, so that nothing that goes on from them is judged by it."""
+    """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; what its encoders
+    were taught, the digest of each text with its answer's, so that nothing that goes on from them is judged by it; and what was
+    `seen`, the digests of all gold texts that it was trained or calibrated on: by those no other is compared with it."""
 
     specialists: Mapping[str, Specialist]
     calibrations: Mapping[str, Calibration]
     level: float
     learnt: Mapping[str, str] = field(default_factory=dict[str, str])
+    seen: Collection[str] = ()
 
 
 def source_files(workload: Workload) -> dict[str, bytes]:
@@ -96,7 +113,11 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
         _write(draft / "cascade.json", cascade)
         _write(draft / "evidence.json", evidence)
         _write(draft / LEARNT, dict(parts.learnt))
+        _write(draft / SEEN, sorted(parts.seen))
         (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
+        lineage = lineage_of(workload, evidence)
+        _write(draft / "lineage.json", lineage)
+        (draft / "README.md").write_text(card_of(workload, evidence, lineage, report), encoding="utf-8")
         manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
         _write(draft / "manifest.json", manifest)
         folder = releases / _identity(manifest)
@@ -124,6 +145,27 @@ def load_release(folder: Path) -> Release:
         return Release(folder.name, folder, manifest["inputs"], evidence, report)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"{folder}: is not a release ({error}). Run `rung train`.") from error
+
+
+def require_gated(release: Release) -> Release:
+    """The release. Raises `Ungated` unless its evidence says that it passed its gate."""
+    if not release.gated:
+        raise Ungated(
+            f"Release {release.id[:12]} has no evidence that it passed its gate, and what has not must not answer. "
+            "Next: rung train."
+        )
+    return release
+
+
+def seen_by(release: Release) -> frozenset[str]:
+    """What it was trained or calibrated on, as `Parts.seen`."""
+    return frozenset(json.loads((release.folder / SEEN).read_text(encoding="utf-8")))
+
+
+def load_workload(release: Release) -> Workload:
+    """The workload as the release was made from it, without its gold."""
+    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
+    return load(release.folder / "workload" / manifest["file"], gold=False)
 
 
 def find_release(workload: Workload, inputs: str, parent: str | None = "any") -> Release | None:

@@ -16,8 +16,8 @@ from rung.models.encoder import Encoder
 from rung.models.endpoint import EndpointModel
 from rung.models.specialist import load_specialist, read_calibration
 from rung.models.static import load_static
-from rung.release.frozen import TIERS, Parts, Release
-from rung.workload import EndpointTier, Field, SpecialistTier, Workload, find_key, load
+from rung.release.frozen import TIERS, Parts, Release, load_workload
+from rung.workload import EndpointTier, Field, SpecialistTier, Workload, find_key
 
 OWN_KEYWORDS = frozenset({"fill", "find", "synonyms", "template"})  # what a field's schema says to Rung and to nobody else
 
@@ -64,8 +64,7 @@ def build_cascade(workload: Workload, parts: Parts, release: str) -> Cascade:
 
 def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]:
     """The frozen workload and its cascade: from the release's own files, not from those beside the workload today."""
-    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
-    workload = load(release.folder / "workload" / manifest["file"], gold=False)
+    workload = load_workload(release)
     raw = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
     parts = Parts(
         {

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rung.ledger import Ledger, open_ledger
+from rung.core import RungError
+from rung.ledger import Ledger, Promotion, open_ledger
 from rung.models.encoder import open_encoder
-from rung.release.frozen import Release, ReleaseError, find_release, inputs_of, load_release
+from rung.release.frozen import Release, ReleaseError, find_release, inputs_of, load_release, require_gated
 from rung.workload import Workload
 
 
-def named_release(workload: Workload, name: str) -> Release:
-    """The release whose id begins with `name`; "current" is the one that answers. Raises `ReleaseError` if there is not one."""
-    if name == "current":
-        return current_release(workload, ledger_of(workload))
-    found = [path for path in (workload.state / "releases").glob("[0-9a-f]*") if path.name.startswith(name)]
-    if len(found) != 1:
-        kept = ", ".join(sorted(path.name[:12] for path in (workload.state / "releases").glob("[0-9a-f]*"))) or "none"
-        raise ReleaseError(f"{name!r} names {len(found) or 'no'} releases of {workload.name}. There are: {kept}; or say current.")
-    return load_release(found[0])
+class NothingBefore(RungError):
+    """There is no release to go back to."""
+
+    code = "nothing_before"
+    exit_status = 1
 
 
 def ledger_of(workload: Workload) -> Ledger:
@@ -39,7 +37,76 @@ def current_release(workload: Workload, ledger: Ledger) -> Release:
     return found
 
 
-def promote(workload: Workload, release: Release, ledger: Ledger) -> None:
-    """Point the ledger at this release: from now on it is the one that answers. Does nothing if it is already."""
-    if ledger.current_release(workload.name) != release.id:
-        ledger.note_release(workload.name, release.id, datetime.now(UTC), {"inputs": release.inputs})
+def list_releases(workload: Workload) -> list[str]:
+    """The ids of all releases that are kept for the workload, the newest first."""
+    folders = (workload.state / "releases").glob("[0-9a-f]*/manifest.json")
+    return [path.parent.name for path in sorted(folders, key=lambda path: (-path.stat().st_mtime_ns, path))]
+
+
+def named_release(workload: Workload, name: str) -> Release:
+    """The release whose id begins with `name`; "current" is the one that answers. Raises `ReleaseError` if there is not one."""
+    if name == "current":
+        return current_release(workload, ledger_of(workload))
+    kept = list_releases(workload)
+    found = [each for each in kept if each.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join(each[:12] for each in sorted(kept)) or "none"
+        raise ReleaseError(
+            f"{name!r} names {len(found) or 'no'} releases of {workload.name}. There are: {known}; or say current."
+        )
+    return load_release(workload.state / "releases" / found[0])
+
+
+def promote(workload: Workload, release: Release, ledger: Ledger, by: str, why: str) -> bool:
+    """Point the ledger at this release: from now on it is the one that answers. Says whether that moved the pointer.
+
+    Raises `Ungated` for a release whose evidence does not say that it passed its gate, `PointerMoved` if somebody else moved
+    the pointer meanwhile.
+    """
+    current = ledger.current_release(workload.name)
+    if current == release.id:
+        return False
+    _point(release, ledger, Promotion(workload.name, release.id, datetime.now(UTC), by, why), current)
+    return True
+
+
+def rollback(workload: Workload, ledger: Ledger, by: str, why: str) -> Release:
+    """Undo the last promotion that is not undone yet, and give back the release that answers again.
+
+    Raises `NothingBefore` where nothing answered before, `ReleaseError` where that release is gone or damaged.
+    """
+    done = _standing(ledger.promotions(workload.name))
+    if len(done) < 2:
+        raise NothingBefore(f"{workload.name}: no release answered before the current one. Next: rung release list.")
+    release = load_release(workload.state / "releases" / done[-2])
+    promotion = Promotion(workload.name, release.id, datetime.now(UTC), by, why, back=True)
+    _point(release, ledger, promotion, done[-1])
+    return release
+
+
+def _point(release: Release, ledger: Ledger, promotion: Promotion, instead_of: str | None) -> None:
+    ledger.promote(promotion, instead_of, {"inputs": require_gated(release).inputs})
+
+
+def left_behind(workload: Workload, release: Release, ledger: Ledger) -> Promotion | None:
+    """The promotion that put another release in the place of this one, if this one answered before and does not now: whoever
+    finds it again must not bring it back unasked."""
+    history = ledger.promotions(workload.name)
+    last = max((at for at, one in enumerate(history) if one.release == release.id), default=None)
+    return history[last + 1] if last is not None and last + 1 < len(history) else None
+
+
+def release_at(promotions: Sequence[Promotion], at: datetime) -> Promotion | None:
+    """What was in production at a time (timezone-aware): the last promotion until then."""
+    return max((one for one in promotions if one.at <= at), key=lambda one: one.at, default=None)
+
+
+def _standing(promotions: Sequence[Promotion]) -> list[str]:
+    """The releases of the promotions that are not undone, the current one last."""
+    standing: list[str] = []
+    for one in promotions:
+        if one.back:
+            standing.pop()
+        else:
+            standing.append(one.release)
+    return standing

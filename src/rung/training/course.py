@@ -27,7 +27,7 @@ _torch = cast(Any, torch)
 Objective = Callable[[Learner, Said, Batch], Tensor]
 
 CASES = 100_000  # how often a course looks at a case, all epochs together
-FEWEST, MOST = 6, 25  # epochs
+FEWEST, MOST = 12, 25  # epochs
 AGAIN = 4
 PATIENCE = 3  # epochs without a gain
 TOKENS = 512  # in a batch, padding included

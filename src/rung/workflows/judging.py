@@ -17,7 +17,7 @@ from rung.cascade import Cascade, Tier
 from rung.cascade.checks import open_checks
 from rung.cascade.promise import derive, levels
 from rung.cascade.templates import open_templates
-from rung.core import Model
+from rung.core import Decision, Model
 from rung.evaluation import Agreed, Evidence, climb, evaluate, judge
 from rung.gold import Example, Gold, GoldError, Shares, Split, digest_of, near_groups, read_gold, split
 from rung.models.endpoint import Prompt
@@ -45,10 +45,12 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a release is frozen from, and what it could do on the test split. `lost` are values that were not found."""
+    """What a release is frozen from, and what it could do on the test split: `decisions` in the order of the study's held-out
+    cases. `lost` are values that were not found."""
 
     parts: Parts
     evidence: Evidence
+    decisions: Sequence[Decision]
     lost: Sequence[Lost]
 
 
@@ -85,11 +87,11 @@ async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, T
         threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise), study.share)
         cascade = replace(cascade, level=threshold.level)
         with progress("evaluating what will be served", len(study.held_out)) as advance:
-            evidence = await evaluate(cascade, study.held_out, promise, threshold, advance)
+            evidence, decisions = await evaluate(workload, cascade, study.held_out, threshold, advance)
     finally:
         await close_models(bare)
     lost = next((one.lost for one in trained.values() if one.lost), ())
-    return Made(Parts(specialists, calibrations, threshold.level), evidence, lost)
+    return Made(Parts(specialists, calibrations, threshold.level), evidence, decisions, lost)
 
 
 def _refuse_pinned(workload: Workload, gold: Gold, taught: Collection[str]) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from rung.core import Fields
 from rung.gold import Example, digest_of, read_texts
 from rung.models.encoder import ENCODER_FILES
-from rung.release import TIERS, Release, learnt_by, unlabelled_files
+from rung.release import TIERS, Release, learnt_by, load_workload, unlabelled_files
 from rung.training.heads import Trained
-from rung.workload import SpecialistTier, Workload, load
+from rung.workload import SpecialistTier, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,7 @@ class Origin:
 
 def origin_of(release: Release) -> Origin:
     """What a release leaves to one that goes on from it."""
-    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
-    workload = load(release.folder / "workload" / manifest["file"], gold=False)
-    tiers = [tier for tier in workload.tiers if isinstance(tier, SpecialistTier)]
+    tiers = [tier for tier in load_workload(release).tiers if isinstance(tier, SpecialistTier)]
     return Origin(release.id, {tier.name: (tier, release.folder / TIERS / tier.name) for tier in tiers}, learnt_by(release))
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from textwrap import shorten
 
 from rung.cascade.promise import Threshold
-from rung.evaluation import Evidence, describe, evaluate, gate
-from rung.gold import Example, Gold, Split, read_gold, split
+from rung.evaluation import Drop, Evidence, describe, evaluate, gate
+from rung.gold import Example, Gold, Split, digest_of, read_gold, split
 from rung.models.encoder import Encoder, open_encoder
 from rung.release import (
     Release,
@@ -24,11 +24,13 @@ from rung.release import (
     inputs_of,
     learnt_by,
     ledger_of,
+    left_behind,
     open_release,
     promote,
 )
 from rung.training.heads import Lost
-from rung.workflows.judging import agreed, make_cascade, open_study, shares_of
+from rung.workflows.gating import drop_between, live_release
+from rung.workflows.judging import Made, Study, agreed, examples, make_cascade, open_study, shares_of
 from rung.workflows.lineage import origin_of, taught
 from rung.workflows.progress import Progress, silent
 from rung.workflows.specialists import train_specialists
@@ -39,9 +41,17 @@ SHOWN = 5  # values a note names one by one
 
 
 def train(
-    workload: Workload, progress: Progress = silent, encoder: Encoder | None = None, parent: Release | None = None
+    workload: Workload,
+    progress: Progress = silent,
+    encoder: Encoder | None = None,
+    parent: Release | None = None,
+    by: str = "embedded",
+    hold: bool = False,
 ) -> Release:
-    """A release made from the workload's files and gold as they are now, promoted; an intact one made from the same is reused.
+    """A release made from the workload's files and gold as they are now; an intact one made from the same is reused.
+
+    It is promoted in the name of `by`, unless it is on `hold`, or somebody has put another release in its place before: then
+    promoting it is for people to say.
 
     With a `parent` every encoder of its own goes on from that release's, with the cases that are new to it and some that are
     not. Raises `GoldError`, `PromiseError` when calibration cannot support the promise, and `GateError` when the test split
@@ -59,7 +69,8 @@ def train(
         found = find_release(workload, inputs, parent.id if parent else None)
         release = found or finish(_train(workload, progress, encoder, inputs, parent))
     ledger = ledger_of(workload)
-    promote(workload, release, ledger)
+    if not hold and left_behind(workload, release, ledger) is None:
+        promote(workload, release, ledger, by, "made from the workload's files as they are")
     finish(ledger.close())
     return release
 
@@ -69,15 +80,30 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
     study = open_study(workload, progress, origin.learnt if origin else ())
     trained = train_specialists(workload, study.training, encoder, progress, origin)
     made = await make_cascade(workload, study, trained, progress)
-    gate(made.evidence, workload.limits)
+    drop = _drop(workload, study, made, progress)
+    gate(made.evidence, workload.limits, drop)
     about = {
         "parent": parent.id if parent else None,
         "gold": _gold_document(study.gold, study.parts, len(study.calibrating)),
+        "gate": {"passed": True, "drop": drop and drop.document()},
     }
     report = [describe(made.evidence, workload.name, workload.volume), *_notes(study.gold, study.parts)]
     report += _lost_note(study.training, made.lost)
-    frozen = replace(made.parts, learnt=taught(workload, study.training, trained, origin))
+    seen = {digest_of(one.case.text) for one in [*study.training, *study.calibrating]}
+    frozen = replace(made.parts, learnt=taught(workload, study.training, trained, origin), seen=seen)
     return freeze(workload, frozen, inputs, made.evidence.document() | about, "\n".join(report))
+
+
+def _drop(workload: Workload, study: Study, made: Made, progress: Progress) -> Drop | None:
+    """What is gained and lost against the release that answers now, where the file limits that."""
+    if workload.limits.dropped is None:
+        return None
+    ledger = ledger_of(workload)
+    before = live_release(workload, ledger)
+    held_out = examples(study.gold, study.parts.test)
+    drop = drop_between(workload, before, held_out, made.decisions, progress) if before else None
+    finish(ledger.close())
+    return drop
 
 
 def evaluate_release(workload: Workload, release: Release, progress: Progress = silent) -> Evidence:
@@ -97,7 +123,7 @@ async def _evaluate_release(workload: Workload, release: Release, progress: Prog
     try:
         with progress("evaluating what is served", len(held_out)) as advance:
             threshold = Threshold(**release.evidence["threshold"])
-            evidence = await evaluate(cascade, held_out, frozen.promise, threshold, advance)
+            evidence, _ = await evaluate(frozen, cascade, held_out, threshold, advance)
     finally:
         await close_models(cascade)
     gate(evidence, frozen.limits)

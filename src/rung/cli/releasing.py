@@ -1,0 +1,177 @@
+"""`rung promote`, `rung rollback` and `rung release`: what answers, what did, who said so, and what differs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from rung.cli.arguments import File, Json, Why, user
+from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
+from rung.ledger import Promotion
+from rung.workload import Workload, load
+
+ROWS = 20  # of a table of cases
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+
+releases = typer.Typer(no_args_is_help=True, help="What is kept, what answered when, and what differs.")
+
+
+def promote(
+    file: File,
+    name: Annotated[str, typer.Argument(metavar="RELEASE", help="The release's id, or how it begins.")],
+    why: Why,
+) -> None:
+    """Let a release answer from now on. Running gateways follow within a second."""
+    from rung.workflows import promote_gated
+
+    workload = load(file)
+    release, moved = promote_gated(workload, name, user(), why, stage)
+    say(f"{workload.name}: release {release.id[:12]} {'answers from now on' if moved else 'answers already'}")
+    hint(f"next: rung report {path_of(workload)}; to undo it: rung rollback {path_of(workload)} --why ...")
+
+
+def rollback(file: File, why: Why) -> None:
+    """Undo the last promotion: the release before it answers again. Running gateways follow within a second."""
+    from rung.release import ledger_of
+    from rung.release import rollback as undo
+
+    workload = load(file)
+    release = undo(workload, ledger_of(workload), user(), why)
+    say(f"{workload.name}: release {release.id[:12]} answers again")
+    hint(f"next: rung release history {path_of(workload)}")
+
+
+@releases.command("list")
+def list_kept(file: File, json_: Json = False) -> None:
+    """Every release that is kept, the newest first: what it answers at which promise, and which one is in production."""
+    from rung.release import ledger_of, list_releases
+
+    workload = load(file)
+    current = ledger_of(workload).current_release(workload.name)
+    rows = [_row(workload, each, current) for each in list_releases(workload)]
+    if json_:
+        say_json(rows)
+        return
+    table = _table("release", "", "made", "test cases>", "answered>", "error>", "at most>", "gate")
+    for row in rows:
+        mark = "in production" if row["current"] else ""
+        told = [row["trouble"]] if "trouble" in row else _figures(row)
+        table.add_row(*(Text(visible(cell)) for cell in (row["release"][:12], mark, row["made"][:16], *told)))
+    out.print(table)
+    hint(f"next: rung release diff {path_of(workload)} A B, rung promote {path_of(workload)} RELEASE --why ...")
+
+
+@releases.command("history")
+def say_history(
+    file: File,
+    at: Annotated[datetime | None, typer.Option(help="Only what was in production at this time (UTC).", formats=TIMES)] = None,
+    json_: Json = False,
+) -> None:
+    """Who put which release into production, when and why."""
+    from rung.release import ledger_of, release_at
+
+    workload = load(file)
+    promotions = ledger_of(workload).promotions(workload.name)
+    if at is not None:
+        found = release_at(promotions, at.replace(tzinfo=UTC))
+        promotions = [found] if found else []
+    if json_:
+        say_json([_promotion(each) for each in promotions])
+        return
+    if not promotions:
+        say(f"{workload.name}: nothing was in production" + ("" if at is None else f" at {at:%Y-%m-%d %H:%M} UTC"))
+        return
+    table = _table("since (UTC)", "release", "", "by", "why")
+    for each in promotions:
+        how = "rolled back to" if each.back else "promoted"
+        cells = (f"{each.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", each.release[:12], how, each.by or "-", each.why or "-")
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    out.print(table)
+
+
+@releases.command("diff")
+def say_difference(
+    file: File,
+    before: Annotated[str, typer.Argument(metavar="A", help="A release's id, or how it begins, or current.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another one's.")],
+    json_: Json = False,
+) -> None:
+    """What changed from one release to another, and which test cases they decide differently."""
+    from rung.release import named_release
+    from rung.workflows import compare_releases
+
+    workload = load(file)
+    found = compare_releases(workload, named_release(workload, before), named_release(workload, after), stage)
+    if json_:
+        say_json(found.document())
+        return
+    say(f"From release {found.before[:12]} to {found.after[:12]}")
+    for text in found.files.values():
+        say("\n" + text.rstrip())
+    if found.parts:
+        out.print()
+        table = _table("what", "before", "after")
+        for name, pair in found.parts.items():
+            table.add_row(name, *(Text(visible(_plain(value)), overflow="ellipsis") for value in pair))
+        out.print(table)
+    if not (found.files or found.parts):
+        say("\nNothing differs that decides a case.")
+    counts = {kind: sum(flip.kind == kind for flip in found.flips) for kind in dict.fromkeys(each.kind for each in found.flips)}
+    told = ", ".join(f"{kind} {count:,}" for kind, count in counts.items()) or "none"
+    say(f"\nOf {found.cases:,} test cases {len(found.flips):,} are decided differently: {told}")
+    table = _table("line>", "", "text", "before", "after", "agreed")
+    for flip in found.flips[:ROWS]:
+        said = [short_fields(each.answer) for each in (flip.before, flip.after)]
+        cells = (str(flip.line), flip.kind, " ".join(flip.text.split())[:60], *said, short_fields(flip.expected))
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    if found.flips:
+        out.print(table)
+    if len(found.flips) > ROWS:
+        hint(f"{len(found.flips) - ROWS:,} more with --json")
+
+
+def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:
+    from rung.release import ReleaseError, load_release
+
+    folder = workload.state / "releases" / name
+    made = datetime.fromtimestamp((folder / "manifest.json").stat().st_mtime, UTC).isoformat(timespec="seconds")
+    row: dict[str, Any] = {"release": name, "current": name == current, "made": made}
+    try:
+        release = load_release(folder)
+    except ReleaseError as error:
+        return {**row, "trouble": str(error)}
+    figures = {key: release.evidence.get(key) for key in ("cases", "answered", "error", "error_at_most", "promise", "parent")}
+    return {**row, "gated": release.gated, **figures}
+
+
+def _figures(row: dict[str, Any]) -> list[str]:
+    cases, answered = row["cases"] or 0, row["answered"] or 0
+    shares = [f"{answered / cases:.1%}" if cases else "-"]
+    shares += ["-" if row[key] is None else f"{row[key]:.2%}" for key in ("error", "error_at_most")]
+    return [f"{cases:,}", *shares, "passed" if row["gated"] else "not passed"]
+
+
+def _promotion(promotion: Promotion) -> dict[str, Any]:
+    return {
+        "release": promotion.release,
+        "at": promotion.at.isoformat(),
+        "by": promotion.by,
+        "why": promotion.why,
+        "rollback": promotion.back,
+    }
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)[:60]
+
+
+def _table(*columns: str) -> Table:
+    """A table; a column whose name ends in > is set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
+    return table

@@ -1,0 +1,167 @@
+"""Turns two releases into what changed between them, and which test cases they decide differently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any
+
+from rung.core import Decision, Fields, same
+from rung.evaluation import ask_all, right
+from rung.gold import Example, digest_of, read_gold, split
+from rung.models.encoder import open_encoder
+from rung.release import Release, close_models, learnt_by, open_release, seen_by
+from rung.workflows.judging import examples, shares_of
+from rung.workflows.progress import Progress, silent
+from rung.workflows.waiting import finish
+from rung.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a release did with a case: the answer it gave without a person or None, the tier, how sure it was, and whether that
+    answer is right (None where a person decides)."""
+
+    answer: Fields | None
+    tier: str
+    confidence: float
+    right: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A test case that two releases decide differently: its line in the gold, what was agreed, and what each did."""
+
+    line: int
+    text: str
+    expected: Fields
+    before: Said
+    after: Said
+
+    @property
+    def kind(self) -> str:
+        """What the second release did to it."""
+        match self.before.right, self.after.right:
+            case ((False | None), True):
+                return "gained" if self.before.right is None else "mended"
+            case True, (False | None):
+                return "broken" if self.after.right is False else "left to a person"
+            case None, False:
+                return "wrong now"
+            case False, None:
+                return "wrong no more"
+            case _:
+                return "still wrong" if self.after.right is False else "still right"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed from release `before` to `after`. `files`: each changed file of the workload with its unified diff; `parts`:
+    what else differs, by name, before and after; `flips` among `cases` test cases."""
+
+    before: str
+    after: str
+    files: Mapping[str, str]
+    parts: Mapping[str, tuple[Any, Any]]
+    cases: int
+    flips: Sequence[Flip]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        flips = [{"kind": flip.kind, **asdict(flip)} for flip in self.flips]
+        parts = {name: {"before": before, "after": after} for name, (before, after) in self.parts.items()}
+        return {
+            "before": self.before,
+            "after": self.after,
+            "files": dict(self.files),
+            "parts": parts,
+            "cases": self.cases,
+            "flips": flips,
+        }
+
+
+def compare_releases(workload: Workload, before: Release, after: Release, progress: Progress = silent) -> Difference:
+    """Both releases on the test cases of the gold as it is now that neither was made from."""
+    gold = read_gold(workload)
+    known = {**learnt_by(before), **learnt_by(after)}
+    held_out = unseen(examples(gold, split(gold, shares_of(gold), taught=known).test), before, after)
+    decisions = [finish(decide_all(release, held_out, progress)) for release in (before, after)]
+    found = (_flip(example, *pair) for example, *pair in zip(held_out, *decisions, strict=True))
+    flips = sorted((flip for flip in found if flip), key=lambda flip: (flip.kind, flip.line))
+    return Difference(before.id, after.id, dict(_files(before, after)), dict(_parts(before, after)), len(held_out), flips)
+
+
+async def decide_all(release: Release, cases: Sequence[Example], progress: Progress) -> list[Decision]:
+    """What a release decides about cases, from its own files."""
+    _, cascade = open_release(release, open_encoder())
+    try:
+        with progress(f"asking release {release.id[:12]}", len(cases)) as advance:
+            return await ask_all(cascade, [each.case for each in cases], advance)
+    finally:
+        await close_models(cascade)
+
+
+def unseen(cases: Sequence[Example], *releases: Release) -> list[Example]:
+    """The cases that none of the releases was made from."""
+    seen = frozenset[str]().union(*map(seen_by, releases))
+    return [one for one in cases if digest_of(one.case.text) not in seen]
+
+
+def _flip(example: Example, before: Decision, after: Decision) -> Flip | None:
+    one, other = _said(example, before), _said(example, after)
+    if (one.answer is None) == (other.answer is None) and same(one.answer, other.answer):
+        return None
+    return Flip(example.line, example.case.text, example.expected, one, other)
+
+
+def _said(example: Example, decision: Decision) -> Said:
+    answer = decision.answer
+    return Said(answer, decision.tier, decision.confidence, None if answer is None else right(answer, example.expected))
+
+
+def _files(before: Release, after: Release) -> Iterator[tuple[str, str]]:
+    """What decides besides weights: the workload, endpoints, checks, templates."""
+    texts = [
+        {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*") if _is_text(path)}
+        for folder in (release.folder / "workload" for release in (before, after))
+    ]
+    for name in sorted(texts[0].keys() | texts[1].keys()):
+        one, other = (each.get(name, "").splitlines(keepends=True) for each in texts)
+        if one != other:
+            yield name, "".join(unified_diff(one, other, f"{before.id[:12]}/{name}", f"{after.id[:12]}/{name}"))
+
+
+def _is_text(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def _parts(before: Release, after: Release) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """What two releases hold that differs, in a few numbers and digests."""
+    facts = [_facts(release) for release in (before, after)]
+    for name in dict.fromkeys([*facts[0], *facts[1]]):
+        pair = facts[0].get(name), facts[1].get(name)
+        if pair[0] != pair[1]:
+            yield name, pair
+
+
+def _facts(release: Release) -> dict[str, Any]:
+    evidence = release.evidence
+    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
+    cascade = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
+    gold = evidence.get("gold", {})
+    return {
+        "acceptance level": cascade["level"],
+        "test cases answered": evidence.get("answered"),
+        "of these wrong": evidence.get("wrong"),
+        "test cases": evidence.get("cases"),
+        "error at most": evidence.get("error_at_most"),
+        "cost per case": evidence.get("cost"),
+        "goes on from": evidence.get("parent"),
+        "gold": gold.get("digest"),
+        "gold cases": gold.get("cases"),
+        **{f"calibration of {name}": each for name, each in cascade["calibrations"].items()},
+        **{name: digest[:12] for name, digest in manifest["files"].items() if name.startswith("tiers/")},
+    }

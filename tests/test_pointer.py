@@ -1,0 +1,237 @@
+"""Promoting and rolling back move a pointer, with who and why; what runs follows it, and nothing ungated ever answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rung.cascade import Cascade, Tier
+from rung.core import Answer, Case, Decision
+from rung.ledger import Ledger, Promotion, open_ledger
+from rung.models.calibration import Calibration
+from rung.models.encoder import Encoder
+from rung.release import (
+    Live,
+    NothingBefore,
+    Parts,
+    Release,
+    ReleaseError,
+    Ungated,
+    freeze,
+    left_behind,
+    open_live,
+    promote,
+    release_at,
+    rollback,
+)
+from rung.testing import FakeModel
+from rung.workload import Workload
+from small_workload import write_workload
+
+PARTS = Parts({}, {"specialist": Calibration({}, 0.0)}, 0.5)
+GATED = {"gate": {"passed": True}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workload, list[Release]]:
+    workload = write_workload(tmp_path_factory.mktemp("pointer"), 6)
+    return workload, [freeze(workload, PARTS, str(number), {**GATED, "n": number}, "report") for number in range(3)]
+
+
+def fresh(folder: Path, name: str = "ledger.db") -> Ledger:
+    return open_ledger(f"sqlite:///{folder}/{name}")
+
+
+steps = st.lists(st.sampled_from([0, 1, 2, "back"]), max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(before=steps, release=st.integers(0, 2))
+def test_a_rollback_undoes_a_promotion_whatever_came_before(
+    before: list[int | str], release: int, made: tuple[Workload, list[Release]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    workload, releases = made
+    ledger = fresh(tmp_path_factory.mktemp("ledger"))
+    for step in before:
+        if isinstance(step, int):
+            promote(workload, releases[step], ledger, "ada", "try it")
+        else:
+            try:
+                rollback(workload, ledger, "bob", "no")
+            except NothingBefore:
+                continue
+    current = ledger.current_release(workload.name)
+    moved = promote(workload, releases[release], ledger, "ada", "try it")
+    assert moved == (current != releases[release].id)
+    if moved and current:
+        assert rollback(workload, ledger, "bob", "worse").id == current == ledger.current_release(workload.name)
+    asyncio.run(ledger.close())
+
+
+@pytest.mark.parametrize("evidence", [{}, {"gate": {"passed": False}}, {"gate": {"passed": "yes"}}, {"gate": None}, {"gate": []}])
+def test_what_has_not_passed_its_gate_never_answers(tmp_path: Path, evidence: dict[str, object], minilm: Encoder) -> None:
+    workload = write_workload(tmp_path, 6)
+    ungated = freeze(workload, PARTS, "inputs", evidence, "report")
+    ledger = fresh(tmp_path)
+    with pytest.raises(Ungated, match="has no evidence that it passed its gate"):
+        promote(workload, ungated, ledger, "ada", "hurry")
+    with pytest.raises(Ungated):
+        open_live(ungated, ledger, minilm)
+    assert ledger.current_release(workload.name) is None
+
+
+def test_a_rollback_needs_something_to_go_back_to(made: tuple[Workload, list[Release]], tmp_path: Path) -> None:
+    workload, releases = made
+    ledger = fresh(tmp_path)
+    with pytest.raises(NothingBefore, match="no release answered before"):
+        rollback(workload, ledger, "bob", "")
+    promote(workload, releases[0], ledger, "ada", "first")
+    with pytest.raises(NothingBefore, match="no release answered before"):
+        rollback(workload, ledger, "bob", "")
+
+
+def test_a_rollback_to_a_release_that_is_gone_moves_nothing(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    first, second = (freeze(workload, PARTS, str(number), {**GATED, "n": number}, "report") for number in range(2))
+    ledger = fresh(tmp_path)
+    for release in (first, second):
+        promote(workload, release, ledger, "ada", "")
+    shutil.rmtree(first.folder)
+    with pytest.raises(ReleaseError, match="is not a release"):
+        rollback(workload, ledger, "bob", "")
+    assert ledger.current_release(workload.name) == second.id
+
+
+def test_the_history_says_what_was_in_production_at_any_time() -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    history = [Promotion("support", name, noon + timedelta(hours=hour), "ada", "") for hour, name in enumerate("aba")]
+    assert release_at(history, noon - timedelta(seconds=1)) is None
+    found = [release_at(history, noon + timedelta(hours=hour)) for hour in (0, 0.5, 1, 5)]
+    assert [each and each.release for each in found] == ["a", "a", "b", "a"]
+
+
+def test_what_was_rolled_back_is_known_as_left_behind(made: tuple[Workload, list[Release]], tmp_path: Path) -> None:
+    workload, releases = made
+    ledger = fresh(tmp_path)
+    assert left_behind(workload, releases[0], ledger) is None
+    for release in releases[:2]:
+        promote(workload, release, ledger, "ada", "")
+    rollback(workload, ledger, "bob", "worse on calls")
+    left = left_behind(workload, releases[1], ledger)
+    assert left is not None and (left.release, left.by, left.why, left.back) == (releases[0].id, "bob", "worse on calls", True)
+    assert left_behind(workload, releases[0], ledger) is None
+
+
+# What runs follows
+
+
+def answering(name: str, delay: float = 0.0) -> tuple[Cascade, FakeModel]:
+    """A cascade whose every answer carries the release's own name."""
+
+    async def answer(case: Case) -> Answer:
+        await asyncio.sleep(delay)
+        return Answer({"intent": name}, signals={})
+
+    class Slow(FakeModel):
+        async def answer(self, case: Case, objections: tuple = ()) -> Answer:  # type: ignore[type-arg]
+            assert not self.closed, "a model was asked after it was closed"
+            return await answer(case)
+
+    model = Slow(lambda case, objections: Answer({"intent": name}))
+    return Cascade(
+        (Tier("specialist", model, lambda signals: 1.0),), 0.5, name, lambda fields: fields, lambda case, fields: ()
+    ), model
+
+
+def test_under_load_a_swap_fails_no_case_and_mixes_no_versions(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+
+    async def run() -> tuple[list[Decision], list[bool]]:
+        ledger = fresh(tmp_path)
+        built = [answering(f"r{number}", 0.01) for number in range(5)]
+        live = Live(workload, built[0][0], ledger)
+        asked = [asyncio.create_task(live.decide(Case(f"case {number}"))) for number in range(20)]
+        for cascade, _ in built[1:]:
+            await asyncio.sleep(0.004)
+            live.swap(workload, cascade)
+            asked += [asyncio.create_task(live.decide(Case(f"case {number}"))) for number in range(20)]
+        decisions = list(await asyncio.gather(*asked))
+        await asyncio.sleep(0)
+        closed = [model.closed for _, model in built]
+        await live.close()
+        await ledger.close()
+        return decisions, closed
+
+    decisions, closed = asyncio.run(run())
+    assert all(each.answer == {"intent": each.release} for each in decisions)
+    assert Counter(each.release for each in decisions) == {f"r{number}": 20 for number in range(5)}
+    assert closed == [True, True, True, True, False]
+
+
+@pytest.fixture
+def live_workload(small: tuple[Workload, Release], tmp_path: Path) -> tuple[Workload, list[Release]]:
+    """The session's release, and one that differs in its acceptance level alone, in a folder of their own."""
+    workload, release = small
+    shutil.copytree(workload.folder, tmp_path / "copy")
+    folder = tmp_path / "copy" / ".rung" / "releases" / release.id
+    again = replace(workload, file=tmp_path / "copy" / workload.file.name)
+    other = tmp_path / "draft"
+    shutil.copytree(folder, other)
+    cascade = json.loads((other / "cascade.json").read_text())
+    from rung.release import frozen
+
+    (other / "cascade.json").write_text(json.dumps({**cascade, "level": 2.0}))  # answers nothing
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "files": frozen._digests(other)}))
+    name = frozen._identity(json.loads((other / "manifest.json").read_text()))
+    other.rename(folder.parent / name)
+    return again, [frozen.load_release(folder.parent / each) for each in (release.id, name)]
+
+
+async def until(reached: object, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not reached():  # type: ignore[operator]
+            await asyncio.sleep(0.01)
+
+
+def test_what_runs_follows_the_pointer_and_survives_a_release_that_cannot_be_opened(
+    live_workload: tuple[Workload, list[Release]], tmp_path: Path, minilm: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    workload, (first, second) = live_workload
+    case = "Hello, will it rain on Monday in Oslo. we plan a picnic. Thanks"
+
+    async def run() -> list[str]:
+        ledger = fresh(tmp_path, "followed.db")
+        promote(workload, first, ledger, "ada", "")
+        live = open_live(first, ledger, minilm)
+        following = asyncio.create_task(live.follow(pause=0.02))
+        found = [(await live.decide(Case(case))).tier]
+        promote(workload, second, ledger, "ada", "stricter")
+        await until(lambda: live.release == second.id)
+        found.append((await live.decide(Case(case))).tier)
+        rollback(workload, ledger, "bob", "too strict")
+        await until(lambda: live.release == first.id)
+        (second.folder / "cascade.json").write_text("{}")
+        ledger.promote(Promotion(workload.name, second.id, datetime.now(UTC), "eve", ""), first.id, {})
+        await until(lambda: "stays at work" in caplog.text)
+        decision = await live.decide(Case(case))
+        found += [decision.tier, decision.release]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await live.close()
+        await ledger.close()
+        return found
+
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(run()) == ["specialist", "person", "specialist", first.id]
+    assert "cascade.json changed after the release was frozen" in caplog.text

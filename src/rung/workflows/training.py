@@ -89,7 +89,7 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
     }
     report = [describe(made.evidence, workload.name, workload.volume), *_notes(study.gold, study.parts)]
     report += _lost_note(study.training, made.lost)
-    seen = {digest_of(one.case.text) for one in [*study.training, *study.calibrating]}
+    seen = {digest_of(one.case.text) for one in [*study.training, *examples(study.gold, study.parts.calibration)]}
     frozen = replace(made.parts, learnt=taught(workload, study.training, trained, origin), seen=seen)
     return freeze(workload, frozen, inputs, made.evidence.document() | about, "\n".join(report))
 

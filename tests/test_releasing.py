@@ -1,0 +1,145 @@
+"""`rung promote`, `rollback` and `release`: what answers, what did, who said so, and what differs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from commands import WEATHER, Caller, run_rung
+from rung.evaluation import GateError
+from rung.gold import digest_of, read_gold
+from rung.models.encoder import Encoder
+from rung.release import Release, ledger_of, load_release, promote, seen_by
+from rung.workflows import promote_gated, train
+from rung.workflows.difference import unseen
+from rung.workload import Workload, load
+
+OUTDOORS = """
+def calm(case, answer):
+    return "ask whether they mean it" if "picnic" in case.text or "umbrella" in case.text else None
+"""
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Caller:
+    return Caller(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def two(small: tuple[Workload, Release], tmp_path_factory: pytest.TempPathFactory, minilm: Encoder) -> tuple[Path, str, str]:
+    """A workload's folder with two releases: the second has another reply and a check, and is the one that answers."""
+    workload, _ = small
+    folder = tmp_path_factory.mktemp("two") / "copy"
+    shutil.copytree(workload.folder, folder)
+    first = train(load(folder), encoder=minilm, by="ada")
+    (folder / "replies" / "weather.md").write_text("Look out of the window.\n", encoding="utf-8")
+    (folder / "checks.py").write_text(OUTDOORS, encoding="utf-8")
+    file = folder / "workload.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + 'checks: ["checks.py:calm"]\n', encoding="utf-8")
+    second = train(load(folder), encoder=minilm, by="bob")
+    return folder, first.id, second.id
+
+
+@pytest.fixture
+def folder(two: tuple[Path, str, str], tmp_path: Path) -> Path:
+    shutil.copytree(two[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_rolling_back_and_promoting_again_is_kept_with_who_and_why(
+    two: tuple[Path, str, str], folder: Path, call: Caller
+) -> None:
+    _, first, second = two
+    assert call("rollback", folder, "--why", "worse on calls").out == f"small: release {first[:12]} answers again\n"
+    assert call("promote", folder, second[:6], "--why", "calls were fine").status == 0
+    history = call("release", "history", folder, "--json").document
+    assert [(each["release"], each["rollback"], each["why"]) for each in history][1:] == [
+        (second, False, "made from the workload's files as they are"),
+        (first, True, "worse on calls"),
+        (second, False, "calls were fine"),
+    ]
+    assert [each["by"] for each in history[:2]] == ["embedded", "bob"] and history[3]["by"]
+    told = call("release", "history", folder).out
+    assert "rolled back to" in told and "calls were fine" in told
+    assert (
+        call("release", "history", folder, "--at", "2020-01-01").out
+        == "small: nothing was in production at 2020-01-01 00:00 UTC\n"
+    )
+
+
+def test_what_was_rolled_back_does_not_come_back_by_itself(two: tuple[Path, str, str], folder: Path, call: Caller) -> None:
+    _, first, second = two
+    call("rollback", folder, "--why", "worse on calls")
+    told = call("train", folder)
+    assert f"Release {second[:12]}" in told.out and "not promoted" in told.out and "rung promote" in told.err
+    (folder / "samples.jsonl").write_text(f'{{"input": "{WEATHER}"}}\n', encoding="utf-8")
+    played = run_rung("up", folder)
+    assert played.status == 0
+    assert f"release {second[:12]}, made from the files as they are, does not answer" in played.out
+    assert f"rolled back to {first[:12]}" in played.out and "worse on calls" in played.out
+    assert call("report", folder, "--json").document["cases"] == 1
+    assert ledger_of(load(folder)).current_release("small") == first
+
+
+def test_releases_are_listed_with_what_they_answer(two: tuple[Path, str, str], folder: Path, call: Caller) -> None:
+    _, first, second = two
+    rows = {row["release"]: row for row in call("release", "list", folder, "--json").document}
+    assert rows[second]["current"] and not rows[first]["current"] and rows[first]["gated"]
+    (folder / ".rung" / "releases" / first / "report.txt").write_text("better", encoding="utf-8")
+    told = call("release", "list", folder).out
+    assert "in production" in told and "report.txt changed after the release was frozen" in told
+
+
+def test_a_difference_shows_files_and_the_cases_that_flip(two: tuple[Path, str, str], folder: Path, call: Caller) -> None:
+    _, first, second = two
+    document = call("release", "diff", folder, first[:8], "current", "--json").document
+    assert (document["before"], document["after"]) == (first, second)
+    assert "+Look out of the window." in document["files"]["replies/weather.md"]
+    assert document["files"].keys() == {"checks.py", "replies/weather.md", "workload.yaml"}
+    kinds = {flip["kind"] for flip in document["flips"]}
+    assert "left to a person" in kinds and document["cases"] == 72
+    told = call("release", "diff", folder, first[:8], second[:8]).out
+    assert "+Look out of the window." in told and "Of 72 test cases" in told and "left to a person" in told
+    same = call("release", "diff", folder, first[:8], first[:8]).out
+    assert "Nothing differs that decides a case." in same and "0 are decided differently: none" in same
+
+
+def test_a_release_that_drops_too_much_is_not_promoted_and_a_better_one_is(folder: Path, minilm: Encoder) -> None:
+    file = folder / "workload.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "limits: {dropped: 0.15}\n", encoding="utf-8")
+    (folder / "checks.py").write_text(
+        'def calm(case, answer):\n    return answer["intent"] == "weather" and "no" or None\n', "utf-8"
+    )
+    with pytest.raises(GateError, match=r"is refused:\n  beside release [0-9a-f]{12}, which answers now, 0 of 72 cases"):
+        train(load(folder), encoder=minilm)
+    (folder / "checks.py").write_text("def calm(case, answer):\n    return None\n", encoding="utf-8")
+    release = train(load(folder), encoder=minilm, hold=True)
+    assert release.evidence["gate"]["drop"]["lost"] == 0 < release.evidence["gate"]["drop"]["gained"]
+    ledger = ledger_of(load(folder))
+    assert ledger.current_release("small") != release.id
+    _, moved = promote_gated(load(folder), release.id[:10], "ada", "answers more")
+    assert moved and ledger.current_release("small") == release.id
+
+
+def test_a_held_release_is_put_beside_what_answers_when_it_is_promoted(
+    two: tuple[Path, str, str], folder: Path, minilm: Encoder
+) -> None:
+    file = folder / "workload.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "limits: {dropped: 0.15}\n", encoding="utf-8")
+    held = train(load(folder), encoder=minilm, hold=True)  # as good as what answers now, and worse than what will
+    workload, ledger = load(folder), ledger_of(load(folder))
+    promote(workload, load_release(workload.state / "releases" / two[1]), ledger, "ada", "it was better")
+    with pytest.raises(GateError, match="this release is not promoted: beside release"):
+        promote_gated(workload, held.id[:10], "bob", "")
+    assert ledger.current_release("small") == two[1]
+
+
+def test_no_case_that_a_release_was_made_from_compares_it(two: tuple[Path, str, str], folder: Path) -> None:
+    workload = load(folder)
+    first, second = (load_release(workload.state / "releases" / name) for name in two[1:])
+    cases = read_gold(workload).examples
+    kept = unseen(cases, first, second)
+    assert len(kept) == 72 and len(unseen(kept, first)) == 72
+    assert not {digest_of(one.case.text) for one in kept} & seen_by(first)

@@ -38,7 +38,8 @@ class Bin:
 class Calibration:
     """`error` is the expected calibration error (Naeini, Cooper and Hauskrecht 2015) over bins with about as many answers each
     (Nixon et al. 2019): the mean distance between confidence and share right. With few answers it is too high (Roelofs et al.
-    2022): `noise` is what perfect calibration would show on average with these bins (a normal approximation)."""
+    2022), and so is the lower end of its interval: `noise` is what perfect calibration would show on average with these bins (a
+    normal approximation)."""
 
     error: Estimate
     noise: float

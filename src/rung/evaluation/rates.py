@@ -60,7 +60,8 @@ def rate(count: int, of: int) -> Rate:
 
 
 def draw(cases: int) -> Draws:
-    """`RESAMPLES` times as many cases as there are, drawn with replacement, always the same."""
+    """`RESAMPLES` times as many cases as there are, drawn with replacement, always the same. One draw serves every figure:
+    `rung.statistics.resampling` draws anew for each, and drawing is what takes longest."""
     rng = np.random.default_rng(0)
     drawn = np.zeros((RESAMPLES, cases), np.float32)
     for row in drawn if cases else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import shutil
@@ -19,11 +20,12 @@ from rung import Embedded
 from rung.cascade import decide
 from rung.cascade.promise import PromiseError
 from rung.cascade.redaction import redact
+from rung.charts import render_html, render_markdown
 from rung.core import Case, Outcome
 from rung.evaluation import GateError
-from rung.gold import GoldError
+from rung.gold import GoldError, digest_of
 from rung.models.encoder import Encoder
-from rung.release import Release, ReleaseError, close_models, find_release, inputs_of, open_release
+from rung.release import Release, ReleaseError, close_models, find_release, inputs_of, open_release, seen_by
 from rung.testing import Reply
 from rung.workflows import evaluate_release, train
 from rung.workflows.rehearsal import EndpointSilent
@@ -326,13 +328,39 @@ def test_a_server_that_is_down_while_it_is_judged_is_not_frozen_into_a_release(t
     assert releases(workload) == []
 
 
-def test_a_release_is_not_judged_on_gold_it_may_have_learnt_from(tmp_path: Path, minilm: Encoder) -> None:
-    lines = messages(240)
-    workload = write_workload(tmp_path, lines)
+def test_a_release_is_judged_on_cases_that_it_was_not_made_from_whatever_became_of_the_gold(
+    tmp_path: Path, minilm: Encoder
+) -> None:
+    lines = messages(300)
+    workload = write_workload(tmp_path, lines[:240])
     release = train(workload, encoder=minilm)
-    write_gold(tmp_path, lines[:-3])
-    with pytest.raises(ReleaseError, match=r"has changed since release"):
+    write_gold(tmp_path, [{**line, "split": "test"} for line in lines[150:]] + lines[:150])
+    found = evaluate_release(workload, release)
+    texts = {one.case.text for one in found.cases}
+    assert texts >= {line["input"] for line in lines[240:]} and found.left_out > 50
+    assert not {digest_of(text) for text in texts} & seen_by(release)
+    seen = [line for line in lines[:240] if digest_of(line["input"]) in seen_by(release)]
+    write_gold(tmp_path, [{**line, "split": "test"} for line in seen[:60]] + seen[60:])
+    with pytest.raises(GoldError, match=r"has no test case that release [0-9a-f]{12} was not made from"):
         evaluate_release(workload, release)
+
+
+def test_an_evaluation_is_the_same_on_every_run_to_the_byte(small: tuple[Workload, Release]) -> None:
+    workload, release = small
+    first, second = (evaluate_release(workload, release) for _ in range(2))
+    for render in (render_html, render_markdown):
+        assert render("Evaluation", first.blocks()) == render("Evaluation", second.blocks())
+    documents = [found.document() for found in (first, second)]
+    measured = [document.pop("measured") for document in documents]
+    assert json.dumps(documents[0]) == json.dumps(documents[1]) and measured[0]["timed_cases"] == 72
+
+
+def test_one_tier_may_be_judged_alone_and_other_parts_of_the_gold(small: tuple[Workload, Release]) -> None:
+    workload, release = small
+    assert len(evaluate_release(workload, release, part="calibration").cases) > 60
+    assert evaluate_release(workload, release, tier="specialist").evidence.cases == 72
+    with pytest.raises(ReleaseError, match=r"has no tier 'phi'; it has: specialist"):
+        evaluate_release(workload, release, tier="phi")
 
 
 COPIED = {

@@ -6,7 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,8 @@ app.add_typer(releases, name="release")
 
 app.command()(promote)
 app.command()(rollback)
+
+Part = Literal["train", "calibration", "test"]
 
 INTERRUPTED = 130
 
@@ -145,19 +147,21 @@ def train(
 
 
 @app.command()
-def evaluate(file: File, json_: Json = False) -> None:
-    """Judge the current release again on the test split, from its own files, and put it through the gate."""
-    from rung.evaluation import describe
-    from rung.release import current_release, ledger_of
-    from rung.workflows import evaluate_release
+def evaluate(
+    file: File,
+    release: Annotated[str, typer.Option(metavar="RELEASE", help="Its id, or how it begins.")] = "current",
+    split: Annotated[Part, typer.Option(help="Which part of the gold.")] = "test",
+    tier: Annotated[str, typer.Option(help="Judge one tier of it alone.")] = "",
+    page: Annotated[list[Path] | None, typer.Option(help="Write the whole report there too: .html or .md.")] = None,
+    json_: Json = False,
+) -> None:
+    """Judge a release again, from its own files, on cases that it was not made from, and put it through the gate."""
+    from rung.cli.evaluating import evaluate_named
 
-    workload = load(file)
-    release = current_release(workload, ledger_of(workload))
-    evidence = evaluate_release(workload, release, stage)
-    if json_:
-        say_json({"release": release.id, **evidence.document()})
-    else:
-        say(describe(evidence, workload.name, workload.volume))
+    for each in page or []:
+        if each.suffix not in (".html", ".md"):
+            raise typer.BadParameter(f"{each} ends in neither .html nor .md", param_hint="--page")
+    evaluate_named(load(file), release, split, tier, page or [], json_)
 
 
 @app.command()

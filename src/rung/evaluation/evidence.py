@@ -136,21 +136,8 @@ def _field_accuracy(decisions: Sequence[Decision], agreed: Sequence[Agreed]) -> 
 
 def describe(evidence: Evidence, name: str, volume: int | None) -> str:
     """The report a manager can read: plain text, a line each."""
-    promise, threshold = evidence.promise, evidence.threshold
-    sure = f"{promise.confidence * 100:g}% confidence"
     lines = [
-        f"{name}. Promise: of the cases answered without a person at most {promise.error * 100:g}% are wrong, with {sure}.",
-        f"Kept on {threshold.cases:,} calibration cases: {threshold.answered:,} answered, {threshold.wrong:,} wrong, at most "
-        f"{threshold.bound:.2%} at this level.",
-        "",
-        f"On {evidence.cases:,} test cases that neither training nor calibration has seen:",
-        f"  {'who answers':<28}{'cases':>8}{'share':>8}{'wrong':>8}{'error':>8}  at most ({sure})",
-    ]
-    for tier in evidence.tiers:
-        error, bound = (f"{tier.wrong / tier.cases:.2%}", f"{tier.bound:.2%}") if tier.cases else ("-", "-")
-        lines.append(f"  {tier.tier:<28}{tier.cases:>8,}{tier.cases / evidence.cases:>8.1%}{tier.wrong:>8,}{error:>8}  {bound}")
-    lines += [
-        f"  {'a person':<28}{evidence.people:>8,}{evidence.people / evidence.cases:>8.1%}",
+        describe_outcome(evidence, name),
         "",
         f"Time per case: p50 {evidence.p50 * 1000:.1f} ms, p99 {evidence.p99 * 1000:.1f} ms (n={evidence.timed}, one at a time).",
         f"Cost per case: ${evidence.cost:.6f}, without people's time.",
@@ -158,4 +145,24 @@ def describe(evidence: Evidence, name: str, volume: int | None) -> str:
     if volume:
         answered = evidence.answered / evidence.cases * volume
         lines.append(f"At {volume:,} cases a month: about {answered:,.0f} answered, {volume - answered:,.0f} for people.")
+    return "\n".join(lines)
+
+
+def describe_outcome(evidence: Evidence, name: str, part: str = "test") -> str:
+    """What was promised, and who answered how many cases how well: all of the report that is the same on every run."""
+    promise, threshold = evidence.promise, evidence.threshold
+    sure = f"{promise.confidence * 100:g}% confidence"
+    seen = "that neither training nor calibration has seen" if part == "test" else "that it was made from, so this is no evidence"
+    lines = [
+        f"{name}. Promise: of the cases answered without a person at most {promise.error * 100:g}% are wrong, with {sure}.",
+        f"Kept on {threshold.cases:,} calibration cases: {threshold.answered:,} answered, {threshold.wrong:,} wrong, at most "
+        f"{threshold.bound:.2%} at this level.",
+        "",
+        f"On {evidence.cases:,} {part} cases {seen}:",
+        f"  {'who answers':<28}{'cases':>8}{'share':>8}{'wrong':>8}{'error':>8}  at most ({sure})",
+    ]
+    for tier in evidence.tiers:
+        error, bound = (f"{tier.wrong / tier.cases:.2%}", f"{tier.bound:.2%}") if tier.cases else ("-", "-")
+        lines.append(f"  {tier.tier:<28}{tier.cases:>8,}{tier.cases / evidence.cases:>8.1%}{tier.wrong:>8,}{error:>8}  {bound}")
+    lines.append(f"  {'a person':<28}{evidence.people:>8,}{evidence.people / evidence.cases:>8.1%}")
     return "\n".join(lines)

@@ -1,13 +1,15 @@
 """Stages in the order in which they run: gold, training, calibration, evaluation, the gate, the release."""
 
 from rung.workflows.difference import Difference, compare_releases
+from rung.workflows.evaluating import Evaluation, evaluate_release
 from rung.workflows.gating import promote_gated
 from rung.workflows.inspection import Inspection, inspect_gold
 from rung.workflows.progress import Progress
-from rung.workflows.training import evaluate_release, train
+from rung.workflows.training import train
 
 __all__ = [
     "Difference",
+    "Evaluation",
     "Inspection",
     "Progress",
     "compare_releases",

@@ -11,26 +11,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from textwrap import shorten
 
-from rung.cascade.promise import Threshold
-from rung.evaluation import Drop, Evidence, describe, evaluate, gate
-from rung.gold import Example, Gold, Split, digest_of, read_gold, split
+from rung.evaluation import Drop, describe, gate
+from rung.gold import Example, Gold, Split, digest_of
 from rung.models.encoder import Encoder, open_encoder
 from rung.release import (
     Release,
-    ReleaseError,
-    close_models,
     find_release,
     freeze,
     inputs_of,
-    learnt_by,
     ledger_of,
     left_behind,
-    open_release,
     promote,
 )
 from rung.training.heads import Lost
 from rung.workflows.gating import drop_between, live_release
-from rung.workflows.judging import Made, Study, agreed, examples, make_cascade, open_study, shares_of
+from rung.workflows.judging import Made, Study, examples, make_cascade, open_study
 from rung.workflows.lineage import origin_of, taught
 from rung.workflows.progress import Progress, silent
 from rung.workflows.specialists import train_specialists
@@ -104,30 +99,6 @@ def _drop(workload: Workload, study: Study, made: Made, progress: Progress) -> D
     drop = drop_between(workload, before, held_out, made.decisions, progress) if before else None
     finish(ledger.close())
     return drop
-
-
-def evaluate_release(workload: Workload, release: Release, progress: Progress = silent) -> Evidence:
-    """Judge a release's own files again, on the test split of the gold as it is now, and put it through the gate."""
-    return finish(_evaluate_release(workload, release, progress))
-
-
-async def _evaluate_release(workload: Workload, release: Release, progress: Progress) -> Evidence:
-    frozen, cascade = open_release(release, open_encoder())
-    gold = read_gold(workload)
-    if gold.digest != release.evidence["gold"]["digest"]:
-        raise ReleaseError(
-            f"{workload.gold}: has changed since release {release.id[:12]} was made from it, so its test split may hold cases "
-            "that the release has learnt. Run `rung train` to make a release from the gold as it is."
-        )
-    held_out = agreed(gold, split(gold, shares_of(gold), taught=learnt_by(release)).test)
-    try:
-        with progress("evaluating what is served", len(held_out)) as advance:
-            threshold = Threshold(**release.evidence["threshold"])
-            evidence, _ = await evaluate(frozen, cascade, held_out, threshold, advance)
-    finally:
-        await close_models(cascade)
-    gate(evidence, frozen.limits)
-    return evidence
 
 
 def _notes(gold: Gold, parts: Split) -> list[str]:

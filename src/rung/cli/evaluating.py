@@ -1,0 +1,51 @@
+"""`rung evaluate`: a release judged on agreed answers, in a terminal, as a page, as Markdown or as a document for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rung.charts import render_html, render_markdown
+from rung.cli.console import hint, path_of, say, say_json, stage
+from rung.evaluation import describe_outcome
+from rung.gold import Part
+from rung.release import named_release
+from rung.workflows import Evaluation, evaluate_release
+from rung.workload import Workload
+
+
+def evaluate_named(workload: Workload, name: str, part: Part, tier: str, pages: list[Path], json_: bool) -> None:
+    """Judge a release and say how it did; each of the pages is written as its suffix says, `.html` or `.md`."""
+    found = evaluate_release(workload, named_release(workload, name), stage, part, tier)
+    for page in pages:
+        page.write_text(_page(found, page.suffix), encoding="utf-8")
+    if json_:
+        say_json(found.document())
+        return
+    _say(found)
+    for page in pages:
+        say(f"\nwritten: {page}")
+    if not pages:
+        hint(f"next: rung evaluate {path_of(workload)} --page evaluation.html, with curves, slices and every disagreement")
+
+
+def _page(found: Evaluation, suffix: str) -> str:
+    title = f"Evaluation of {found.workload.name}"
+    return render_html(title, found.blocks()) if suffix == ".html" else render_markdown(title, found.blocks())
+
+
+def _say(found: Evaluation) -> None:
+    metrics = found.metrics
+    say(describe_outcome(found.evidence, found.workload.name, found.part))
+    say("\nThe last answer of any tier, accepted or not, with 95 % intervals:")
+    rows = [("whole record right", metrics.whole), *((field.name, field.accuracy) for field in metrics.fields)]
+    rows += [("with a value from nowhere", metrics.hallucinated), ("without any answer", metrics.refused)]
+    for name, rate in rows:
+        seen = "-" if rate.share is None else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+        say(f"  {name:<28}{rate.count:>8,} of {rate.of:,}  {seen}")
+    say(f"\n{metrics.slices_sentence}")
+    for worse in metrics.worst:
+        say(f"  {worse.sentence}")
+    if found.left_out:
+        say(f"\n{found.left_out:,} further test cases are left out: this release was made from them.")
+    wrong = sum(one.accepted for one in metrics.disagreements)
+    say(f"\n{len(metrics.disagreements):,} last answers differ from gold; {wrong:,} of them were given without a person.")

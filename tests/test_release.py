@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rung.cascade import Cascade, decide
 from rung.cascade.promise import Threshold
@@ -273,3 +274,23 @@ def test_tiers_are_opened_in_the_workloads_order(tmp_path: Path) -> None:
     opened = open_tiers(workload, {"specialist": specialist})
     assert [(name, timeout, repairs) for name, _, timeout, repairs in opened] == [("specialist", 20, False), ("slm/phi", 2, True)]
     assert opened[0][1] is specialist
+
+
+def test_a_release_carries_a_model_card_and_its_lineage(small: Small) -> None:
+    workload, release = small
+    card = (release.folder / "README.md").read_text(encoding="utf-8")
+    _, metadata, text = card.split("---\n", 2)
+    known = yaml.safe_load(metadata)
+    assert (known["library_name"], known["model-index"][0]["name"]) == ("rung", "small")
+    figures = {each["name"]: each["value"] for each in known["model-index"][0]["results"][0]["metrics"]}
+    assert figures["answered without a person"] == pytest.approx(
+        release.evidence["answered"] / release.evidence["cases"], abs=1e-6
+    )
+    assert (
+        workload.task in text
+        and release.report in text
+        and "at most 10 % are wrong, with 90 % confidence" in " ".join(text.split())
+    )
+    lineage = json.loads((release.folder / "lineage.json").read_text(encoding="utf-8"))
+    assert lineage["gold"] == release.evidence["gold"] and lineage["parent"] is None
+    assert lineage["tiers"][0]["recipe"] == "heads" and {"numpy", "onnxruntime"} <= lineage["libraries"].keys()

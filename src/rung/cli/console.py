@@ -17,6 +17,7 @@ from rich.text import Text
 
 from rung.workload import Workload
 
+LONG = 40  # characters of a value that are shown in a table
 WIDE = 150  # columns where there is no terminal to ask
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # what commands a terminal, or reorders a line
 
@@ -74,12 +75,13 @@ def decisions_table(asked: list[tuple[str, dict[str, Any]]]) -> Table:
 
 def short(document: Mapping[str, Any]) -> str:
     """A decision's answer on one line, without nulls and long texts; or that there is none."""
-    return short_fields(document["answer"])
+    answer: Mapping[str, Any] | None = document["answer"]
+    return short_fields(answer and {name: value for name, value in answer.items() if len(str(value)) <= LONG})
 
 
 def short_fields(answer: Mapping[str, Any] | None) -> str:
-    """An answer on one line, without nulls and long texts; or that there is none."""
+    """An answer on one line, without nulls, long texts cut; or that there is none."""
     if answer is None:
         return "a person decides"
-    kept = {name: value for name, value in answer.items() if value is not None and len(str(value)) <= 40}
-    return ", ".join(f"{name}={value}" for name, value in kept.items())
+    told = ((name, " ".join(str(value).split())) for name, value in answer.items() if value is not None)
+    return ", ".join(f"{name}={value if len(value) <= LONG else value[:LONG] + '…'}" for name, value in told)

@@ -23,7 +23,7 @@ def evaluate_named(workload: Workload, name: str, part: Part, tier: str, pages: 
         return
     _say(found)
     for page in pages:
-        say(f"\nwritten: {page}")
+        say(f"written: {page}")
     if not pages:
         hint(f"next: rung evaluate {path_of(workload)} --page evaluation.html, with curves, slices and every disagreement")
 

@@ -125,8 +125,7 @@ def say_difference(
     say(f"\nOf {found.cases:,} test cases {len(found.flips):,} are decided differently: {told}")
     table = _table("line>", "", "text", "before", "after", "agreed")
     for flip in found.flips[:ROWS]:
-        said = [short_fields(each.answer) for each in (flip.before, flip.after)]
-        cells = (str(flip.line), flip.kind, " ".join(flip.text.split())[:60], *said, short_fields(flip.expected))
+        cells = (str(flip.line), flip.kind, " ".join(flip.text.split())[:60], *map(short_fields, flip.apart()))
         table.add_row(*(Text(visible(cell)) for cell in cells))
     if found.flips:
         out.print(table)

@@ -19,6 +19,17 @@ from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workload import Workload
 
+KINDS = (
+    "broken",
+    "wrong now",
+    "left to a person",
+    "mended",
+    "gained",
+    "wrong no more",
+    "still wrong",
+    "still right",
+)  # worst first
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -56,6 +67,14 @@ class Flip:
             case _:
                 return "still wrong" if self.after.right is False else "still right"
 
+    def apart(self) -> tuple[Fields | None, Fields | None, Fields]:
+        """What the two say, and what was agreed, in the fields in which they part; whole answers where a person decides one."""
+        one, other = self.before.answer, self.after.answer
+        if one is None or other is None:
+            return one, other, self.expected
+        names = [name for name in {**one, **other} if not same(one.get(name), other.get(name))]
+        return _only(names, one), _only(names, other), _only(names, self.expected)
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -90,7 +109,7 @@ def compare_releases(workload: Workload, before: Release, after: Release, progre
     held_out = unseen(examples(gold, split(gold, shares_of(gold), taught=known).test), before, after)
     decisions = [finish(decide_all(release, held_out, progress)) for release in (before, after)]
     found = (_flip(example, *pair) for example, *pair in zip(held_out, *decisions, strict=True))
-    flips = sorted((flip for flip in found if flip), key=lambda flip: (flip.kind, flip.line))
+    flips = sorted((flip for flip in found if flip), key=lambda flip: (KINDS.index(flip.kind), flip.line))
     return Difference(before.id, after.id, dict(_files(before, after)), dict(_parts(before, after)), len(held_out), flips)
 
 
@@ -108,6 +127,10 @@ def unseen(cases: Sequence[Example], *releases: Release) -> list[Example]:
     """The cases that none of the releases was made from."""
     seen = frozenset[str]().union(*map(seen_by, releases))
     return [one for one in cases if digest_of(one.case.text) not in seen]
+
+
+def _only(names: Sequence[str], fields: Fields) -> Fields:
+    return {name: fields[name] for name in names if name in fields}
 
 
 def _flip(example: Example, before: Decision, after: Decision) -> Flip | None:

@@ -67,7 +67,7 @@ def test_the_report_reads_as_it_should() -> None:
         PROMISE,
         Threshold(0.7, 400, 330, 2, 0.0189),
         [Fact("99th percentile", "3.1 ms", "n = 300")],
-        [one.case.text for one in agreed],
+        [(f"Case {at}", one.case.text) for at, one in enumerate(agreed, 1)],
     )
     golden = Path(__file__).parent / "golden" / "evaluation.md"
     assert render_markdown("Evaluation of support", blocks) == golden.read_text(encoding="utf-8")

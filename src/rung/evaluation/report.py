@@ -62,12 +62,12 @@ def evaluation_blocks(
     promise: Promise,
     threshold: Threshold | None = None,
     facts: Sequence[Fact] = (),
-    texts: Sequence[str] = (),
+    texts: Sequence[tuple[str, str]] = (),
 ) -> list[Block]:
     """The report about `name`, a release or a candidate, without its title.
 
     `threshold` is that of the release, `facts` are further numbers to be seen at a glance, such as times and hashes; `texts` are
-    those of the agreed cases, in their order, and are left out where there are none.
+    what each of the agreed cases is called and what it says, in their order; without them cases are numbered.
     """
     blocks: list[Block] = [_verdict(name, metrics, promise), Facts([*_facts(metrics, promise), *facts])]
     blocks += [Heading("Who answers"), _tiers(metrics, promise), *_fields(metrics.fields)]
@@ -200,7 +200,7 @@ def _slice_table(slices: Sequence[Slice]) -> Table:
     return Table(("Slice", "Cases", "Answered", "Wrong among these", "Right, accepted or not"), rows)
 
 
-def _disagreements(metrics: Metrics, texts: Sequence[str]) -> Iterator[Block]:
+def _disagreements(metrics: Metrics, texts: Sequence[tuple[str, str]]) -> Iterator[Block]:
     wrong = metrics.disagreements
     yield Heading("Disagreements")
     if not wrong:
@@ -216,14 +216,14 @@ def _disagreements(metrics: Metrics, texts: Sequence[str]) -> Iterator[Block]:
         yield _disagreement(one, texts)
 
 
-def _disagreement(one: Disagreement, texts: Sequence[str]) -> Details:
+def _disagreement(one: Disagreement, texts: Sequence[tuple[str, str]]) -> Details:
     became = "accepted" if one.accepted else "left to a person"
     rows = [(name, _json(one.expected[name]), _json(one.said[name])) for name in one.expected]
     blocks: list[Block] = [Table(("Field", "Expected", "Said"), rows, "lll")]
-    if texts:
-        text = texts[one.at]
+    name, text = texts[one.at] if texts else (f"Case {one.at + 1:,}", "")
+    if text:
         blocks.append(Code(text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."))
-    summary = f"Case {one.at + 1:,}: {', '.join(one.expected)}. {one.tier}, confidence {one.confidence:.3f}, {became}"
+    summary = f"{name}: {', '.join(one.expected)}. {one.tier}, confidence {one.confidence:.3f}, {became}"
     return Details(summary, blocks)
 
 

@@ -55,7 +55,7 @@ class Evaluation:
         facts = [Fact("Judged on", f"{len(self.cases):,} cases", f"the {self.part} part of the gold")]
         if self.left_out:
             facts.append(Fact("Left out", f"{self.left_out:,} cases", "this release was made from them"))
-        texts = [one.case.text for one in self.cases]
+        texts = [(f"Line {one.line:,}", one.case.text) for one in self.cases]
         return evaluation_blocks(name, self.metrics, self.evidence.promise, self.evidence.threshold, facts, texts)
 
 

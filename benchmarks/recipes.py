@@ -10,27 +10,25 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 
 import numpy as np
 from extraction import f1, read_lines, sheets_of, spans_of, text_of
-from quality import Parts, show
+from quality import show
 from stage import PEERS, arguments, interval, read_table, verdict, write_workload
 
-from rung.cascade import Cascade, Tier
-from rung.cascade.checks import open_checks
 from rung.cascade.promise import Judged
-from rung.cascade.templates import open_templates
-from rung.evaluation import Agreed, climb, judge
+from rung.evaluation import climb, judge
 from rung.gold import Shares, read_gold, split
 from rung.models.building import build_own
 from rung.models.encoder import Encoder, open_encoder, read_weights
+from rung.release import close_models
 from rung.training.heads import Reading, train_heads
 from rung.training.lessons import prepare
 from rung.training.recipes import finetune
 from rung.training.tagging import train_tagger
-from rung.workflows.rehearsal import rehearse
+from rung.workflows.judging import Study, agreed, calibrate, examples, open_draft
+from rung.workflows.progress import silent
 from rung.workflows.specialists import train_specialists
 from rung.workload import Field, SpecialistTier, Workload
 
@@ -100,31 +98,29 @@ def snips(train: Sequence[dict], test: Sequence[dict], encoder: Encoder) -> None
 def banking(workload: Workload, tiers: Sequence[SpecialistTier], encoder: Encoder) -> None:
     gold = read_gold(workload)
     parts = split(gold)
-    cases: Parts = tuple([gold.examples[at] for at in part.tolist()] for part in (parts.train, parts.calibration, parts.test))
-    print(f"\nBanking77: {' / '.join(f'{len(part):,}' for part in cases)} train / calibration / test cases")
+    share = Shares().without_test().calibration
+    judging = agreed(gold, parts.calibration), agreed(gold, parts.test)
+    study = Study(gold, parts, examples(gold, parts.train), *judging, share)
+    counts = " / ".join(f"{len(part):,}" for part in (study.training, *judging))
+    print(f"\nBanking77: {counts} train / calibration / test cases")
     print(f"  limits for finetune: accuracy {ACCURACY:.0%}, answered {AT_TWO:.0%} at a promise of 2 %, {AT_ONE:.0%} at 1 %")
     for tier in tiers:
         began, busy = time.perf_counter(), time.process_time()
-        judged = asyncio.run(judge_tier(replace(workload, tiers=(tier,)), tier, cases, encoder))
+        judged = asyncio.run(judge_tier(replace(workload, tiers=(tier,)), tier, study, encoder))
         took, cpu = time.perf_counter() - began, (time.process_time() - busy) / 60
         print(f"  {tier.recipe} {tier.precision}" + (f", {tier.layers} layers" if tier.recipe == "distil" else ""), end="")
         print(f": {took / 60:.1f} minutes, {cpu:.1f} CPU-minutes, what was there already not counted")
-        show(tier.recipe, "banking77", judged, Shares().without_test().calibration)
+        show(tier.recipe, "banking77", judged, share)
 
 
-async def judge_tier(workload: Workload, tier: SpecialistTier, parts: Parts, encoder: Encoder) -> tuple[Judged, Judged, Judged]:
+async def judge_tier(workload: Workload, tier: SpecialistTier, study: Study, encoder: Encoder) -> tuple[Judged, Judged, Judged]:
     """Rehearsal, calibration and test as `rung train` judges them."""
-    train, calibration, test = parts
-    (trained,) = train_specialists(workload, train, encoder).values()
-    placed = Tier(tier.name, trained.specialist, lambda signals: 0.0)
-    bare = Cascade((placed,), inf, "draft", open_templates(workload), open_checks(workload))
-    answers = {tier.name: {train[at].case.id: answer for at, answer in trained.rehearsal.items()}}
-    agreed = [[Agreed(example.case, example.expected) for example in part] for part in (train, calibration, test)]
-    calibrations, rehearsal = await rehearse(bare, agreed[0], answers)
-    cascade = replace(bare, tiers=(replace(placed, confidence=calibrations[tier.name]),))
-    judged = [judge(cascade, await climb(cascade, [each.case for each in part]), part) for part in agreed[1:]]
-    await trained.specialist.close()
-    return rehearsal, judged[0], judged[1]
+    trained = train_specialists(workload, study.training, encoder)
+    bare = open_draft(workload, {tier.name: trained[tier.name].specialist})
+    known = await calibrate(workload, bare, study, trained, silent)
+    test = judge(known.cascade, await climb(known.cascade, [each.case for each in study.held_out]), study.held_out)
+    await close_models(bare)
+    return known.rehearsal, known.calibration, test
 
 
 if __name__ == "__main__":

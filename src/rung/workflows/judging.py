@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 
 from rung.cascade import Cascade, Tier
 from rung.cascade.checks import open_checks
-from rung.cascade.promise import derive, levels
+from rung.cascade.promise import Judged, Threshold, derive, levels
+from rung.cascade.redaction import Redacting
 from rung.cascade.templates import open_templates
 from rung.core import Decision, Model
 from rung.evaluation import Agreed, Evidence, climb, evaluate, judge
 from rung.gold import Example, Gold, GoldError, Shares, Split, digest_of, near_groups, read_gold, split
-from rung.models.endpoint import Prompt
-from rung.release import Parts, close_models, open_tiers
+from rung.models.calibration import Calibration
+from rung.models.endpoint import EndpointModel, Prompt
+from rung.release import Parts, asked_schema, close_models, open_tiers
 from rung.training.heads import Lost, Trained
+from rung.workflows.budget import Meter
 from rung.workflows.progress import Progress
 from rung.workflows.rehearsal import Remembered, rehearse, require_answers
-from rung.workload import EndpointTier, Workload
+from rung.workflows.showing import Shown, shown, unshown
+from rung.workload import EndpointTier, Promise, Workload, find_key
 
+PATIENCE = 3_600.0  # seconds that a call may wait for its turn to be paid for; the endpoint's own timeout begins after that
 MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
 
 
@@ -41,6 +46,21 @@ class Study:
     calibrating: list[Agreed]
     held_out: list[Agreed]
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A cascade whose tiers are calibrated and trusted nowhere yet, and what they said about training cases that they had not
+    seen and about the calibration cases."""
+
+    cascade: Cascade
+    calibrations: Mapping[str, Calibration]
+    rehearsal: Judged
+    calibration: Judged
+
+    def threshold(self, promise: Promise, share: float) -> Threshold:
+        """The level that keeps the promise; `share` of the gold is for calibration. Raises `PromiseError` if there is none."""
+        return derive(self.calibration, promise, levels(self.rehearsal, len(self.calibration), promise), share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +92,33 @@ async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, T
     Raises `PromiseError` when calibration cannot support the promise. The gate is the caller's.
     """
     specialists = {name: one.specialist for name, one in trained.items()}
-    bare = open_draft(workload, specialists)
+    bare = open_draft(workload, specialists, study.training)
     try:
-        training = [Agreed(example.case, example.expected) for example in study.training]
-        answers = {name: {training[at].case.id: answer for at, answer in one.rehearsal.items()} for name, one in trained.items()}
-        with progress("calibrating the tiers") as advance:
-            calibrations, rehearsal = await rehearse(bare, training, answers, advance)
-        cascade = replace(bare, tiers=tuple(replace(tier, confidence=calibrations[tier.name]) for tier in bare.tiers))
-        with progress("deriving the threshold", len(study.calibrating)) as advance:
-            climbed = await climb(cascade, [each.case for each in study.calibrating], advance)
-        require_answers(cascade, climbed)
-        calibration = judge(cascade, climbed, study.calibrating)
-        promise = workload.promise
-        threshold = derive(calibration, promise, levels(rehearsal, len(calibration), promise), study.share)
-        cascade = replace(cascade, level=threshold.level)
+        known = await calibrate(workload, bare, study, trained, progress)
+        threshold = known.threshold(workload.promise, study.share)
+        cascade = replace(known.cascade, level=threshold.level)
         with progress("evaluating what will be served", len(study.held_out)) as advance:
             evidence, decisions = await evaluate(workload, cascade, study.held_out, threshold, advance)
     finally:
         await close_models(bare)
     lost = next((one.lost for one in trained.values() if one.lost), ())
-    return Made(Parts(specialists, calibrations, threshold.level), evidence, decisions, lost)
+    return Made(Parts(specialists, known.calibrations, threshold.level), evidence, decisions, lost)
+
+
+async def calibrate(
+    workload: Workload, bare: Cascade, study: Study, trained: Mapping[str, Trained], progress: Progress
+) -> Calibrated:
+    """Calibrate every tier of a draft on training cases, and climb the calibration cases. Raises `EndpointSilent`."""
+    training = study.training
+    answers = {name: {training[at].case.id: answer for at, answer in one.rehearsal.items()} for name, one in trained.items()}
+    cases = [Agreed(example.case, example.expected) for example in unshown(training, workload)]
+    with progress("calibrating the tiers") as advance:
+        calibrations, rehearsal = await rehearse(bare, cases, answers, advance)
+    cascade = replace(bare, tiers=tuple(replace(tier, confidence=calibrations[tier.name]) for tier in bare.tiers))
+    with progress("deriving the threshold", len(study.calibrating)) as advance:
+        climbed = await climb(cascade, [each.case for each in study.calibrating], advance)
+    require_answers(cascade, climbed)
+    return Calibrated(cascade, calibrations, rehearsal, judge(cascade, climbed, study.calibrating))
 
 
 def _refuse_pinned(workload: Workload, gold: Gold, taught: Collection[str]) -> None:
@@ -108,21 +135,35 @@ def shares_of(gold: Gold) -> Shares:
     return Shares(usual.train - spare, usual.calibration + spare, usual.test)
 
 
-def open_draft(workload: Workload, specialists: Mapping[str, Model]) -> Cascade:
-    """The workload's cascade before calibration: nothing is trusted, and endpoints' answers are remembered."""
+def open_draft(
+    workload: Workload, specialists: Mapping[str, Model], training: Sequence[Example] = (), meter: Meter | None = None
+) -> Cascade:
+    """The workload's cascade before calibration: nothing is trusted, and endpoints' answers are remembered. Of `training` they
+    are shown as many cases as their tiers say; a `meter` stands before what must be paid for."""
     tiers: list[Tier] = []
-    for name, model, timeout, repairs in open_tiers(workload, specialists):
-        tiers.append(Tier(name, _remembered(workload, name, model), _unjudged, timeout, repairs))
+    for tier, (name, model, timeout, repairs) in zip(workload.tiers, open_tiers(workload, specialists), strict=True):
+        if isinstance(tier, EndpointTier):
+            examples = shown(training, workload, tier)
+            if examples:
+                model = _showing(workload, tier, examples)
+            if meter:
+                model, timeout = meter(tier, model, examples), timeout + PATIENCE
+            model = _remembered(workload, tier, model, examples)
+        tiers.append(Tier(name, model, _unjudged, timeout, repairs))
     return Cascade(tuple(tiers), inf, "draft", open_templates(workload), open_checks(workload))
 
 
-def _remembered(workload: Workload, name: str, model: Model) -> Model:
-    tier = next(tier for tier in workload.tiers if tier.name == name)
-    if not isinstance(tier, EndpointTier):
-        return model
+def _showing(workload: Workload, tier: EndpointTier, examples: Sequence[Shown]) -> Model:
+    key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
+    model = EndpointModel(tier, workload.task, asked_schema(workload), key, tuple(examples))
+    redacted = tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted"
+    return Redacting(model, workload.boundary.redact) if redacted else model
+
+
+def _remembered(workload: Workload, tier: EndpointTier, model: Model, examples: Sequence[Shown]) -> Model:
     endpoint = tier.endpoint
     words = (workload.task, workload.schema, [*Prompt])
-    asked = repr((endpoint.url, endpoint.boundary, tier.model, *words, workload.boundary))
+    asked = repr((endpoint.url, endpoint.boundary, tier.model, *words, workload.boundary, *examples))
     return Remembered(model, workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl")
 
 

@@ -5,42 +5,29 @@ A model made too small is fast and broken, so size is chosen where gold's figure
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from math import inf
 from typing import Any
 
 from rung.cascade.promise import PromiseError, contradiction
-from rung.core import RungError
 from rung.evaluation import Evidence
+from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.extraction import learnt
+from rung.release import Parts
 from rung.statistics.binomial import lower_bound, upper_bound
 from rung.training.heads import Trained
 from rung.workflows.judging import Study, make_cascade, open_study
 from rung.workflows.progress import Progress, silent
 from rung.workflows.specialists import Trainer
 from rung.workflows.waiting import finish
+from rung.workflows.weighing import arrivals, shared_size, weigh
 from rung.workload import Limits, Precision, SpecialistTier, Workload
 
 MARGIN = 0.02  # a smaller rung may answer this much less than the best one, where the file sets no limit of its own
-CASES = 300  # arrivals under load: the third largest time is about the 99th percentile
-BUSY = 10  # times the mean rate of the stated volume: an hour's rush
-LEAST_RATE = 20.0  # arrivals a second where that is less, or no volume is stated
-MONTH = 30 * 24 * 3600
 
 _PRECISIONS: tuple[Precision, ...] = ("int4", "int8", "float32")
-
-
-class LadderError(RungError):
-    """A rung could not be measured."""
-
-    code = "ladder_failed"
-    exit_status = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +89,7 @@ def climb_ladder(workload: Workload, progress: Progress = silent, encoder: Encod
     found: list[Weighed] = []
     for tier in tiers:
         weighed = _weigh(replace(workload, tiers=(tier,)), study, trainer.train(tier), progress)
-        shared = tier.recipe == "heads" and tier.precision == "int8"
-        found.append(replace(weighed, size=weighed.size + encoder.size) if shared else weighed)
+        found.append(replace(weighed, size=weighed.size + shared_size([tier], encoder)))
     return choose(sorted(found, key=lambda one: one.size), workload.limits)
 
 
@@ -172,26 +158,16 @@ def _weigh(workload: Workload, study: Study, trained: Trained, progress: Progres
     assert isinstance(tier, SpecialistTier)
     evidence: Evidence | None = None
     refused = ""
+    parts = Parts({tier.name: trained.specialist}, {tier.name: Calibration({}, 0.0)}, inf)
     try:
-        evidence = finish(make_cascade(workload, study, {tier.name: trained}, progress)).evidence
+        made = finish(make_cascade(workload, study, {tier.name: trained}, progress))
+        parts, evidence = made.parts, made.evidence
         refused = contradiction(evidence.wrong, evidence.answered, workload.promise) or ""
     except PromiseError as error:
         refused = f"the promise cannot be kept: {str(error).split('. ')[0]}"
-    with TemporaryDirectory() as folder:
-        trained.specialist.save(Path(folder))
-        size = sum(file.stat().st_size for file in Path(folder).iterdir() if file.name != "weights.safetensors")
-        with progress(f"loading {line_of(tier)} with arrivals"):
-            load = _load(workload, tier, Path(folder), [each.case.text for each in study.held_out])
+    cases = [each.case for each in study.held_out]
+    with progress(f"loading {line_of(tier)} with arrivals"):
+        weight = weigh(workload, parts, {tier.name: tier.recipe}, [cases[at] for at in arrivals(cases)])
     answered, wrong = (evidence.answered, evidence.wrong) if evidence else (0, 0)
-    return Weighed(tier, len(study.held_out), answered, wrong, **load, size=size, refused=refused)
-
-
-def _load(workload: Workload, tier: SpecialistTier, folder: Path, texts: Sequence[str]) -> Mapping[str, Any]:
-    """What a fresh process measures that serves this specialist."""
-    rate = max(BUSY * (workload.volume or 0) / MONTH, LEAST_RATE)
-    asked = {"workload": str(workload.file), "recipe": tier.recipe, "folder": str(folder), "rate": rate, "texts": texts[:CASES]}
-    command = [sys.executable, "-m", "rung.workflows.loading"]
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LadderError(f"{line_of(tier)} could not be loaded with arrivals: {done.stderr.strip()[-500:]}")
-    return {**json.loads(done.stdout), "rate": rate}
+    times = weight.quantile(0.5), weight.quantile(0.99), weight.rate
+    return Weighed(tier, len(cases), answered, wrong, *times, memory=weight.memory, size=weight.size, refused=refused)

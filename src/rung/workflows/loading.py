@@ -1,4 +1,4 @@
-"""A process of its own that serves one specialist under open-loop load, and says how long cases took and what memory it held.
+"""A process of its own that serves specialists under open-loop load, and says how long cases took and what memory it held.
 
 Arrivals are a Poisson process: they do not wait for answers, as callers who know nothing of each other (Schroeder, Wierman,
 Harchol-Balter 2006, "Open versus closed").
@@ -13,30 +13,43 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from rung.cascade import Cascade, decide
 from rung.core import Case, Specialist
-from rung.models.encoder import open_encoder
-from rung.release import open_specialist
-from rung.workload import SpecialistTier, load
+from rung.models.encoder import Encoder, open_encoder
+from rung.models.specialist import read_calibration
+from rung.release import Parts, build_cascade, close_models, open_specialist
+from rung.training.tfidf import load_tfidf
+from rung.workload import SpecialistTier, Workload, load
+
+TFIDF = "tf-idf"  # what stands for the baseline, which is no recipe of a workload file
 
 
-async def arrive(specialist: Specialist, texts: Sequence[str], rate: float) -> list[float]:
-    """Ask about each text at its time, `rate` a second on average; seconds from arrival to answer, ascending."""
+async def arrive(cascade: Cascade, cases: Sequence[Case], rate: float) -> list[float]:
+    """Decide each case at its time, `rate` a second on average; seconds from arrival to answer, in their order."""
     draw = random.Random(0)
 
-    async def ask(text: str, at: float) -> float:
+    async def ask(case: Case, at: float) -> float:
         await asyncio.sleep(max(at - time.perf_counter(), 0))
-        await specialist.answer(Case(text))
+        await decide(case, cascade)
         return time.perf_counter() - at
 
-    for text in texts[:20]:  # what is opened on first use is not the load's
-        await specialist.answer(Case(text))
     at = time.perf_counter()
-    asked = [asyncio.create_task(ask(text, at := at + draw.expovariate(rate))) for text in texts]
-    took = sorted(await asyncio.gather(*asked))
-    await specialist.close()
-    return took
+    asked = [asyncio.create_task(ask(case, at := at + draw.expovariate(rate))) for case in cases]
+    return await asyncio.gather(*asked)
+
+
+async def ask_alone(cascade: Cascade, cases: Sequence[Case]) -> float:
+    """Seconds that a case takes on average, one at a time."""
+    for case in cases[:20]:  # what is opened on first use is not the cases'
+        await decide(case, cascade)
+    began = time.perf_counter()
+    for case in cases:
+        await decide(case, cascade)
+    return (time.perf_counter() - began) / max(len(cases), 1)
 
 
 def peak_memory() -> int:
@@ -48,15 +61,35 @@ def peak_memory() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def _open(workload: Workload, asked: dict[str, Any], folder: Path) -> Cascade:
+    """The cascade of the specialists in `folder`."""
+    encoder = open_encoder()
+    tiers = tuple(SpecialistTier(name) for name in asked["recipes"])
+    specialists = {name: _specialist(recipe, folder / name, encoder, workload) for name, recipe in asked["recipes"].items()}
+    calibrations = {name: read_calibration(raw) for name, raw in asked["calibrations"].items()}
+    return build_cascade(replace(workload, tiers=tiers), Parts(specialists, calibrations, asked["level"]), "weighed")
+
+
+def _specialist(recipe: Any, folder: Path, encoder: Encoder, workload: Workload) -> Specialist:
+    if recipe == TFIDF:
+        return load_tfidf(folder, workload.fields)
+    return open_specialist(SpecialistTier(recipe=recipe), folder, encoder, workload.fields)
+
+
+async def _measure(cascade: Cascade, cases: Sequence[Case], rate: float) -> dict[str, Any]:
+    try:
+        return {"busy": await ask_alone(cascade, cases), "seconds": await arrive(cascade, cases, rate)}
+    finally:
+        await close_models(cascade)
+
+
 def main() -> None:
-    """Read what to do from standard input as JSON, and print the figures as JSON."""
+    """Read what to do from standard input as JSON, and print the figures as JSON; the specialists are in the folder named."""
     asked = json.load(sys.stdin)
-    fields = load(asked["workload"], gold=False).fields
-    folder = Path(asked["folder"])
-    opened = open_specialist(SpecialistTier(recipe=asked["recipe"]), folder, open_encoder(), fields)
-    took = asyncio.run(arrive(opened, asked["texts"], asked["rate"]))
-    p50, p99 = (took[min(int(share * len(took)), len(took) - 1)] for share in (0.5, 0.99))
-    json.dump({"p50": p50, "p99": p99, "memory": peak_memory()}, sys.stdout)
+    cascade = _open(load(asked["workload"], gold=False), asked, Path(sys.argv[1]))
+    cases = [Case(text, context) for text, context in asked["cases"]]
+    found = asyncio.run(_measure(cascade, cases, asked["rate"]))
+    json.dump({**found, "memory": peak_memory()}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,16 @@ class Remembered:
 
     def __init__(self, model: Model, file: Path) -> None:
         """Keep the model's answers in `file`; a last line cut short by an interruption is asked for again."""
-        self._model = model
+        self.model = model
         file.parent.mkdir(parents=True, exist_ok=True)
         self._answers = dict(_read(file))
         self._file = file.open("a", encoding="utf-8")
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
         """The kept answer, or the model's, kept from now on. Failures are not kept."""
-        asked = json.dumps([case.text, dict(case.context), [asdict(problem) for problem in objections]], sort_keys=True)
-        key = sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+        key = _key(case, objections)
         if key not in self._answers:
-            self._answers[key] = await self._model.answer(case, objections)
+            self._answers[key] = await self.model.answer(case, objections)
             self._file.write("\n" + json.dumps({"key": key, **asdict(self._answers[key])}))
             self._file.flush()
         return self._answers[key]
@@ -72,7 +72,21 @@ class Remembered:
     async def close(self) -> None:
         """Close the file and the model."""
         self._file.close()
-        await self._model.close()
+        await self.model.close()
+
+    def unasked(self, cases: Sequence[Case]) -> list[Case]:
+        """Those of the cases that no kept answer is for."""
+        return [case for case in cases if _key(case, ()) not in self._answers]
+
+    @property
+    def mean_cost(self) -> float | None:
+        """Of the kept answers, in US dollars; None where there are none."""
+        return fmean(answer.cost for answer in self._answers.values()) if self._answers else None
+
+
+def _key(case: Case, objections: Sequence[Problem]) -> str:
+    asked = json.dumps([case.text, dict(case.context), [asdict(problem) for problem in objections]], sort_keys=True)
+    return sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read(file: Path) -> Mapping[str, Answer]:

@@ -26,6 +26,7 @@ from rung.training.embeddings import embed_gold
 from rung.training.heads import Reading, Trained, train_heads
 from rung.training.lessons import Lessons, Opinion, believe, prepare, replay
 from rung.training.static import train_static
+from rung.workflows.budget import Meter
 from rung.workflows.lineage import Origin
 from rung.workflows.progress import Progress, silent, steps
 from rung.workflows.teaching import consult
@@ -76,9 +77,10 @@ class Trainer:
         encoder: Encoder,
         progress: Progress,
         origin: Origin | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        """Nothing is read yet."""
-        self._origin = origin
+        """Nothing is read yet. A `meter` stands before endpoints that teach."""
+        self._origin, self._meter = origin, meter
         self._workload, self._examples, self._encoder, self._progress = workload, examples, encoder, progress
         self._texts = [example.case.text for example in examples]
         self._expected = [example.expected for example in examples]
@@ -193,7 +195,7 @@ class Trainer:
         if teacher is None or not further:
             return lessons
         examples = [each for each, held in zip(self._examples, lessons.held, strict=False) if not held]
-        opinions = finish(consult(self._workload, teacher, examples, further, self._progress))
+        opinions = finish(consult(self._workload, teacher, examples, further, self._progress, self._meter))
         said = {at: opinion for at, opinion in enumerate(opinions) if opinion is not None}
         if self._extractions:
             said = self._spanned(said, further)

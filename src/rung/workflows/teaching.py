@@ -15,6 +15,7 @@ from rung.models.calibration import Calibration, logit
 from rung.release import close_models
 from rung.training.fitting import fit_calibration
 from rung.training.lessons import Opinion
+from rung.workflows.budget import Meter
 from rung.workflows.judging import open_draft
 from rung.workflows.progress import Progress
 from rung.workflows.rehearsal import require_answers, spread
@@ -22,14 +23,19 @@ from rung.workload import EndpointTier, Workload
 
 
 async def consult(
-    workload: Workload, teacher: EndpointTier, examples: Sequence[Example], texts: Sequence[str], progress: Progress
+    workload: Workload,
+    teacher: EndpointTier,
+    examples: Sequence[Example],
+    texts: Sequence[str],
+    progress: Progress,
+    meter: Meter | None = None,
 ) -> list[Opinion | None]:
     """The teacher's opinion of each text; None where it gives none that the checks let pass.
 
     Asked as a tier is: inside the boundary, with what must not leave masked, once more where a check objects; about the gold
     too without its context, which the texts have not. Raises `EndpointSilent` if it does not answer.
     """
-    draft = open_draft(replace(workload, tiers=(teacher,)), {})
+    draft = open_draft(replace(workload, tiers=(teacher,)), {}, meter=meter)
     known = spread([Agreed(Case(example.case.text), example.expected) for example in examples])
 
     async def ask(cases: Sequence[Case]) -> list[Answer | None]:

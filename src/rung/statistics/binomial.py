@@ -26,12 +26,12 @@ def binomial_tail(wrong: int, answered: int, rate: float) -> float:
 
 def upper_bound(wrong: int, answered: int, confidence: float) -> float:
     """The exact (Clopper-Pearson) one-sided upper confidence bound on an error rate; 1.0 when nothing was answered."""
-    return _solve(lambda rate: binomial_tail(wrong, answered, rate) > 1 - confidence) if wrong < answered else 1.0
+    return least(lambda rate: binomial_tail(wrong, answered, rate) > 1 - confidence) if wrong < answered else 1.0
 
 
 def lower_bound(wrong: int, answered: int, confidence: float) -> float:
     """The exact one-sided lower confidence bound on an error rate; 0.0 when nothing was wrong."""
-    return _solve(lambda rate: 1 - binomial_tail(wrong - 1, answered, rate) < 1 - confidence) if wrong else 0.0
+    return least(lambda rate: 1 - binomial_tail(wrong - 1, answered, rate) < 1 - confidence) if wrong else 0.0
 
 
 def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -42,9 +42,9 @@ def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, floa
     return lower_bound(count, of, sure), upper_bound(count, of, sure)
 
 
-def _solve(too_small: Callable[[float], bool]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(50):
+def least(too_small: Callable[[float], bool], low: float = 0.0, high: float = 1.0, steps: int = 50) -> float:
+    """The least number between `low` and `high` that is not too small, by halving; `high` if all below it are."""
+    for _ in range(steps):
         middle = (low + high) / 2
         low, high = (middle, high) if too_small(middle) else (low, middle)
     return high

@@ -57,7 +57,8 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to decide. `context` is what the caller knows besides the text; `asked_by` names the caller.
+    """One thing to decide. `context` is what the caller knows besides the text; `asked_by` names the caller, `user` the person
+    it is asked for, where the caller says so: no model is told.
 
     `id` is also the id of its decision.
     """
@@ -66,6 +67,7 @@ class Case:
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     asked_by: str = "anonymous"
     id: str = field(default_factory=new_id)
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +147,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person settled about a decision: the right answer, who said so, and a note."""
+    """What a person settled about a decision: the right answer, who said so, a note, and how relevant its answer was (0..1)."""
 
     decision: str
     answer: Fields
     by: str
     note: str = ""
+    score: float | None = None
 
 
 class Model(Protocol):

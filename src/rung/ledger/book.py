@@ -13,10 +13,25 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from rung.core import Outcome, Verdict
-from rung.ledger import queries
+from rung.core import Decision, Outcome, Verdict
+from rung.ledger import queries, schema, trials
 from rung.ledger.connection import connect, explain, migrate, one_at_a_time
-from rung.ledger.nouns import Key, KeyRefused, LedgerError, PointerMoved, Promotion, Record, Summary, UnknownDecision
+from rung.ledger.nouns import (
+    End,
+    Key,
+    KeyRefused,
+    LedgerError,
+    Marks,
+    PointerMoved,
+    Promotion,
+    Record,
+    Seen,
+    Shadow,
+    Summary,
+    Trial,
+    TrialRefused,
+    UnknownDecision,
+)
 from rung.ledger.rows import decode, micros, moment, plain, row
 from rung.ledger.schema import decisions, keys, promotions, verdicts
 from rung.ledger.writer import Writer
@@ -101,7 +116,10 @@ class Ledger:
             return queries.summarise(connection, workload, since)
 
     def promote(self, promotion: Promotion, instead_of: str | None, evidence: Mapping[str, Any]) -> None:
-        """Make a release the one that answers, in one transaction. Raises PointerMoved unless `instead_of` does now."""
+        """Make a release the one that answers and end the trial against the other, in one transaction.
+
+        Raises PointerMoved unless `instead_of` answers now.
+        """
         with self._transaction() as connection:
             one_at_a_time(connection)
             current = queries.pointed(connection, promotion.workload)
@@ -111,6 +129,7 @@ class Ledger:
                     "somebody else promoted or rolled back. Next: look at rung release history, and decide anew."
                 )
             connection.execute(insert(promotions), queries.promotion_row(promotion, evidence))
+            trials.finish_for(connection, promotion)
 
     def current_release(self, workload: str) -> str | None:
         """The release promoted last."""
@@ -121,6 +140,52 @@ class Ledger:
         """Every promotion and rollback, oldest first."""
         with self._transaction() as connection:
             return queries.promoted(connection, workload)
+
+    def begin_trial(self, trial: Trial) -> None:
+        """Keep a trial that begins. Raises TrialRefused while another runs, PointerMoved unless `against` answers now."""
+        with self._transaction() as connection:
+            one_at_a_time(connection)
+            if running := trials.newest(connection, trial.workload, running=True):
+                raise TrialRefused(
+                    f"{trial.workload}: release {running.release[:12]} is being tried since {running.at:%Y-%m-%d %H:%M} UTC, and "
+                    "there is one trial at a time. Next: rung release trial shows it, rung release stop ends it."
+                )
+            if queries.pointed(connection, trial.workload) != trial.against:
+                raise PointerMoved(
+                    f"{trial.workload}: release {trial.against[:12]} does not answer by now: somebody else promoted or rolled "
+                    "back. Next: look at rung release history, and decide anew."
+                )
+            trials.begin(connection, trial)
+
+    def end_trial(self, trial: str, end: End) -> bool:
+        """End a trial. Says whether that did it: of all who try, one does."""
+        with self._transaction() as connection:
+            return trials.finish(connection, schema.trials.c.id == trial, end)
+
+    def trial(self, workload: str, running: bool = False) -> Trial | None:
+        """The workload's last trial; with `running`, only one that has not ended."""
+        with self._transaction() as connection:
+            return trials.newest(connection, workload, running)
+
+    def marks(self) -> Marks:
+        """How far everything goes that is recorded now."""
+        with self._transaction() as connection:
+            return trials.marks(connection)
+
+    def read_trial(self, trial: str, after: Marks, until: Marks) -> Seen:
+        """What a trial brought after some marks, at most 10,000 of each kind; nothing is left once `Seen.until` is `until`."""
+        with self._transaction() as connection:
+            return trials.portion(connection, trial, after, until)
+
+    def add_shadows(self, shadows: Sequence[Shadow]) -> None:
+        """Keep what a challenger decided unseen, about cases that are recorded; others are left out."""
+        with self._transaction() as connection:
+            trials.add_shadows(connection, shadows)
+
+    def unseen(self, trial: str, decision_ids: Sequence[str]) -> Mapping[str, Decision]:
+        """What a trial's challenger decided unseen about these cases, by their id."""
+        with self._transaction() as connection:
+            return {decision.id: decision for decision in trials.unseen(connection, trial, decision_ids)}
 
     def add_key(self, name: str, digest: bytes, at: datetime) -> None:
         """Let a key in by its digest. Raises KeyRefused if a key of that name is in force or the digest was ever used."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from rung.core import Case, Decision, Outcome, RungError
+
+Kind = Literal["shadow", "canary", "ab"]
+Arm = Literal["live", "challenger"]
 
 
 class LedgerError(RungError):
@@ -40,6 +44,13 @@ class PointerMoved(LedgerError):
     exit_status = 1
 
 
+class TrialRefused(LedgerError):
+    """A trial cannot begin or end: another one runs, none does, or its challenger must not be asked."""
+
+    code = "trial_refused"
+    exit_status = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """From `at` (timezone-aware) on, `release` answers for a workload: who said so, why, and whether it was a rollback."""
@@ -53,8 +64,53 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """When a trial ended (timezone-aware), by whom, and with what result."""
+
+    at: datetime
+    by: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """From `at` (timezone-aware) until its `end`, `release` is tried beside `against`, the one that answered when it began.
+
+    shadow: both decide, and only the live release's answers are seen; canary: the challenger decides a `share` (0..1) of the
+    cases until its bad events exceed the live release's by more than the `margins` (0..1); ab: the same until it is decided which
+    is better by `metric`. Cases are drawn by the `unit` that they are about, an attribute of their context, or each by itself
+    if that is empty; a decision is slow beyond so many seconds, None if that is not watched.
+    """
+
+    id: str
+    workload: str
+    kind: Kind
+    release: str
+    against: str
+    share: float
+    unit: str
+    metric: str
+    slow: float | None
+    margins: Mapping[str, float]
+    at: datetime
+    by: str
+    why: str
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which trial a case was part of and which release decided it. `unit` is a digest of the unit it was drawn by, which differs
+    from trial to trial; empty where that was the case itself."""
+
+    trial: str
+    arm: Arm
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One case, the decision on it, the workload they belong to, and when it was decided (timezone-aware).
+    """One case, the decision on it, the workload they belong to, when it was decided (timezone-aware), and its part in a trial.
 
     The case and the decision have the same id, or the ledger refuses the record.
     """
@@ -63,6 +119,60 @@ class Record:
     case: Case
     decision: Decision
     at: datetime
+    assignment: Assignment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a trial's challenger decided, unseen, about a case that the live release answered; `agrees` says whether alike."""
+
+    trial: str
+    decision: Decision
+    agrees: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds."""
+
+    seq: int
+    arm: Arm
+    unit: str
+    answered: bool
+    failed: bool
+    cost: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The first verdict on an answer given in a trial: whether it overturned the answer, and how relevant it found it (0..1)."""
+
+    seq: int
+    arm: Arm
+    unit: str
+    overturned: bool
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A case of a shadow trial: what the live release and the challenger did, and whether their answers are alike."""
+
+    live: Observed
+    challenger: Observed
+    agrees: bool
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far a trial has been read: the last decision, verdict and shadow."""
+
+    decision: int = 0
+    verdict: int = 0
+    shadow: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +210,13 @@ class Key:
     name: str
     added: datetime
     revoked: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Some of what a trial has brought, in the order in which it came; `until` is how far that goes."""
+
+    observed: Sequence[Observed]
+    judged: Sequence[Judged]
+    compared: Sequence[Compared]
+    until: Marks

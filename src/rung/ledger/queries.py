@@ -72,7 +72,7 @@ def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
     given, body = decode(row["body"], Record).decision.answer, encode(verdict)
     answer = decode(body, Verdict).answer
     overturned = given is not None and not same(given, answer)
-    return {"decision": row["seq"], "at": micros(at), "overturned": overturned, "body": body}
+    return {"decision": row["seq"], "at": micros(at), "overturned": overturned, "body": body, "score": verdict.score}
 
 
 def verdict(connection: Connection, decision_id: str) -> Verdict | None:

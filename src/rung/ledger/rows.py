@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from rung.core import Decision
 from rung.ledger.nouns import Record, RecordRefused
 
 Row = dict[str, Any]
@@ -19,7 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def row(record: Record) -> Row:
     """The record as a row of `decisions`."""
-    decision = record.decision
+    decision, part = record.decision, record.assignment
     if record.case.id != decision.id:
         raise RecordRefused(f"Decision {decision.id} is not recorded: its case is {record.case.id}. Next: give both the same id.")
     if not (math.isfinite(decision.confidence) and math.isfinite(decision.cost) and math.isfinite(decision.seconds)):
@@ -38,7 +39,16 @@ def row(record: Record) -> Row:
         "seconds": decision.seconds,
         "asked_by": plain(record.case.asked_by),
         "body": encode(record),
+        "trial": part and plain(part.trial),
+        "arm": part and part.arm,
+        "unit": part and plain(part.unit),
+        "failed": fails(decision),
     }
+
+
+def fails(decision: Decision) -> bool:
+    """Whether a model gave no answer on the way to the decision."""
+    return any(attempt.answer is None for attempt in decision.attempts)
 
 
 def encode(noun: object) -> bytes:

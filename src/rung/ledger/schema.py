@@ -21,7 +21,7 @@ from sqlalchemy import (
     false,
 )
 
-VERSION = "0002"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
+VERSION = "0003"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
 
 tables = MetaData()
 Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in an INTEGER primary key
@@ -41,10 +41,16 @@ decisions = Table(
     Column("seconds", Double, nullable=False),
     Column("asked_by", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("trial", Text),
+    Column("arm", Text),
+    Column("unit", Text),
+    Column("failed", Boolean, nullable=False, server_default=false()),  # an attempt had no answer; of earlier rows unknown
     # Covers the summary: it reads this index alone, never the bodies, which are most of the table.
     Index("decisions_by_time", "workload", "at", "seq", "tier", "outcome", "cost", "seconds"),
     Index("decisions_by_outcome", "workload", "outcome", "at", "seq"),
 )
+_tried = decisions.c.trial.is_not(None)
+Index("decisions_by_trial", decisions.c.trial, decisions.c.seq, sqlite_where=_tried, postgresql_where=_tried)
 
 verdicts = Table(
     "verdicts",
@@ -54,6 +60,7 @@ verdicts = Table(
     Column("at", BigInteger, nullable=False),
     Column("overturned", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("score", Double),
     Index("verdicts_by_decision", "decision", "seq"),
 )
 
@@ -69,6 +76,39 @@ promotions = Table(
     Column("why", Text, nullable=False, server_default=""),
     Column("back", Boolean, nullable=False, server_default=false()),
     Index("promotions_by_workload", "workload", "seq"),
+)
+
+trials = Table(
+    "trials",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("workload", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("ended_by", Text),
+    Column("result", Text),
+    Index("trials_by_workload", "workload", "seq"),
+)
+_open = trials.c.ended_at.is_(None)  # one at a time
+Index("trials_open", trials.c.workload, unique=True, sqlite_where=_open, postgresql_where=_open)
+
+shadows = Table(
+    "shadows",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("decision", BigInteger, ForeignKey("decisions.seq"), nullable=False),
+    Column("trial", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("agrees", Boolean, nullable=False),
+    Column("answered", Boolean, nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Column("cost", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("shadows_by_trial", "trial", "seq"),
 )
 
 keys = Table(

@@ -1,0 +1,132 @@
+"""What the ledger is asked about trials, as SQL that SQLite and PostgreSQL both speak. Knows nothing about statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
+
+from rung.core import Decision, Outcome
+from rung.ledger.nouns import Compared, End, Judged, Marks, Observed, Promotion, Seen, Shadow, Trial
+from rung.ledger.rows import decode, encode, fails, micros, moment, plain
+from rung.ledger.schema import decisions, shadows, trials, verdicts
+
+PORTION = 10_000  # rows of a kind read at once
+
+
+def begin(connection: Connection, trial: Trial) -> None:
+    """Keep a trial that begins."""
+    row = {name: plain(getattr(trial, name)) for name in ("id", "workload", "release")}
+    connection.execute(insert(trials), {**row, "at": micros(trial.at), "body": encode(trial)})
+
+
+def finish(connection: Connection, meant: ColumnElement[bool], end: End) -> bool:
+    """End the trial that is meant, unless it has ended already. Says whether that ended one."""
+    said = {"ended_at": micros(end.at), "ended_by": plain(end.by), "result": plain(end.result)}
+    return connection.execute(update(trials).where(meant, trials.c.ended_at.is_(None)).values(**said)).rowcount > 0
+
+
+def finish_for(connection: Connection, promotion: Promotion) -> None:
+    """End the workload's trial, as another release answers from now on."""
+    how = "rolled back to" if promotion.back else "promoted"
+    end = End(promotion.at, promotion.by, f"ended: release {promotion.release[:12]} was {how}")
+    finish(connection, trials.c.workload == plain(promotion.workload), end)
+
+
+def newest(connection: Connection, workload: str, running: bool) -> Trial | None:
+    """The workload's last trial; with `running`, only one that has not ended."""
+    query = select(trials).where(trials.c.workload == plain(workload)).order_by(trials.c.seq.desc()).limit(1)
+    row = connection.execute(query.where(trials.c.ended_at.is_(None)) if running else query).mappings().one_or_none()
+    if row is None:
+        return None
+    end = None if row["ended_at"] is None else End(moment(row["ended_at"]), row["ended_by"], row["result"])
+    return replace(decode(row["body"], Trial), end=end)
+
+
+def marks(connection: Connection) -> Marks:
+    """The last decision, verdict and shadow there are."""
+    return Marks(*(connection.execute(select(func.max(table.c.seq))).scalar() or 0 for table in (decisions, verdicts, shadows)))
+
+
+def portion(connection: Connection, trial: str, after: Marks, until: Marks) -> Seen:
+    """What a trial brought after some marks and until others, `PORTION` of each kind at most."""
+    one = observed(connection, trial, after.decision, until.decision)
+    two = judged(connection, trial, after.verdict, until.verdict)
+    three = compared(connection, trial, after.shadow, until.shadow)
+    reached = Marks(
+        one[-1].seq if len(one) == PORTION else until.decision,
+        two[-1].seq if len(two) == PORTION else until.verdict,
+        three[-1].challenger.seq if len(three) == PORTION else until.shadow,
+    )
+    return Seen(one, two, three, reached)
+
+
+def observed(connection: Connection, trial: str, after: int, until: int) -> list[Observed]:
+    """The decisions that were part of a trial, in the order in which they were recorded."""
+    c = decisions.c
+    query = select(c.seq, c.arm, c.unit, c.outcome, c.failed, c.cost, c.seconds).where(c.trial == trial, c.seq > after)
+    found = connection.execute(query.where(c.seq <= until).order_by(c.seq).limit(PORTION))
+    return [Observed(seq, arm, unit, outcome != Outcome.REVIEW, *rest) for seq, arm, unit, outcome, *rest in found]
+
+
+def judged(connection: Connection, trial: str, after: int, until: int) -> list[Judged]:
+    """The first verdicts on the answers of a trial, in the order in which they were given."""
+    c, earlier = verdicts.c, verdicts.alias()
+    query = select(c.seq, decisions.c.arm, decisions.c.unit, c.overturned, c.score).join(decisions)
+    query = query.where(decisions.c.trial == trial, decisions.c.outcome != Outcome.REVIEW.value, c.seq > after, c.seq <= until)
+    first = ~exists().where(earlier.c.decision == c.decision, earlier.c.seq < c.seq)
+    return [Judged(*row) for row in connection.execute(query.where(first).order_by(c.seq).limit(PORTION))]
+
+
+def compared(connection: Connection, trial: str, after: int, until: int) -> list[Compared]:
+    """The cases that a trial's challenger decided unseen, in the order in which that was kept."""
+    c, d = shadows.c, decisions.c
+    query = (
+        select(
+            c.seq, c.answered, c.failed, c.cost, c.seconds, d.seq, d.unit, d.outcome, d.failed, d.cost, d.seconds, c.agrees, d.id
+        )
+        .join(decisions)
+        .where(c.trial == trial, c.seq > after, c.seq <= until)
+    )
+    found = connection.execute(query.order_by(c.seq).limit(PORTION))
+    return [
+        Compared(
+            Observed(row[5], "live", row[6], row[7] != Outcome.REVIEW, *row[8:11]),
+            Observed(row[0], "challenger", row[6], *row[1:5]),
+            row[11],
+            row[12],
+        )
+        for row in found
+    ]
+
+
+def add_shadows(connection: Connection, kept: Sequence[Shadow]) -> None:
+    """Keep what a challenger decided unseen."""
+    ids = [plain(each.decision.id) for each in kept]
+    found = connection.execute(select(decisions.c.id, decisions.c.seq).where(decisions.c.id.in_(ids)))
+    places = {row.id: row.seq for row in found}
+    rows = [
+        {
+            "decision": places[id_],
+            "trial": plain(each.trial),
+            "at": micros(each.at),
+            "agrees": each.agrees,
+            "answered": each.decision.answer is not None,
+            "failed": fails(each.decision),
+            "cost": each.decision.cost,
+            "seconds": each.decision.seconds,
+            "body": encode(each.decision),
+        }
+        for id_, each in zip(ids, kept, strict=True)
+        if id_ in places
+    ]
+    if rows:
+        connection.execute(insert(shadows), rows)
+
+
+def unseen(connection: Connection, trial: str, decision_ids: Sequence[str]) -> list[Decision]:
+    """What a trial's challenger decided unseen about these cases, in no order."""
+    ids = [plain(each) for each in decision_ids]
+    query = select(shadows.c.body).join(decisions).where(shadows.c.trial == trial, decisions.c.id.in_(ids))
+    return [decode(body, Decision) for body in connection.execute(query).scalars()]

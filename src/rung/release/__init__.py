@@ -1,4 +1,4 @@
-"""A frozen cascade and its evidence: a folder with one content hash, what points to it, and what answers from it."""
+"""A frozen cascade and its evidence: a folder with one content hash, what points to it, what answers from it, and trials."""
 
 from rung.release.frozen import (
     FORMAT,
@@ -30,10 +30,15 @@ from rung.release.pointer import (
     release_at,
     rollback,
 )
+from rung.release.trial import METRICS, Terms, assign, start_trial, stop_trial
+from rung.release.trial_report import report_trial
+from rung.release.trial_tally import ALPHA, Tally, Watch
 
 __all__ = [
+    "ALPHA",
     "FORMAT",
     "LONGEST",
+    "METRICS",
     "TIERS",
     "CaseError",
     "Live",
@@ -41,8 +46,12 @@ __all__ = [
     "Parts",
     "Release",
     "ReleaseError",
+    "Tally",
+    "Terms",
     "Ungated",
+    "Watch",
     "asked_schema",
+    "assign",
     "build_cascade",
     "close_models",
     "current_release",
@@ -62,8 +71,11 @@ __all__ = [
     "open_tiers",
     "promote",
     "release_at",
+    "report_trial",
     "rollback",
     "seen_by",
     "source_files",
+    "start_trial",
+    "stop_trial",
     "unlabelled_files",
 ]

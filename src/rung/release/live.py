@@ -1,4 +1,4 @@
-"""A release that answers, and its successors: every decision is durable in the ledger before it is returned.
+"""A release that answers, its successors, and one that is tried beside it: every decision is durable before it is returned.
 
 Knows nothing about HTTP.
 """
@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rung.cascade import Cascade, decide
 from rung.core import Case, Decision, RungError
-from rung.ledger import Ledger, Record
+from rung.ledger import Ledger, LedgerError, Record, Trial
 from rung.models.encoder import Encoder, open_encoder
 from rung.release.frozen import Release, load_release, require_gated
 from rung.release.opening import close_models, open_release
+from rung.release.trial import assign
+from rung.release.trial_shadow import Shadows
+from rung.release.trial_tally import Watch
 from rung.workload import Workload
 
 LONGEST = 100_000  # characters of a case, on every interface and in gold
 PAUSE = 0.2  # seconds between two looks at the ledger's pointer
+LOOK = 10  # times that, between two looks at how a trial goes
+MOST = 2.0  # seconds, or ten pauses if that is less, until what went wrong is tried again
+
+Opener = Callable[[str], tuple[Workload, Cascade]]
 
 _log = logging.getLogger("rung.release")
 
@@ -41,16 +48,28 @@ class _Opened:
     busy: int = 0
 
 
-class Live:
-    """What answers for one workload. While `follow` runs, each promotion or rollback in the ledger puts another release to work;
-    a case is decided to its end by the release it began with."""
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A trial that runs, its challenger at work, and what goes on with both."""
 
-    def __init__(self, workload: Workload, cascade: Cascade, ledger: Ledger, home: tuple[Path, Encoder] | None = None) -> None:
-        """Answer for a workload; the ledger stays the caller's to close. `home` is the folder in which successors are looked for,
-        and the encoder that those without their own share; without it there are none."""
+    trial: Trial
+    challenger: _Opened
+    shadows: Shadows
+    watch: Watch
+
+
+class Live:
+    """What answers for one workload. While `follow` runs, each promotion or rollback in the ledger puts another release to work,
+    and a trial lets its challenger decide some cases; a case is decided to its end by the release it began with."""
+
+    def __init__(self, workload: Workload, cascade: Cascade, ledger: Ledger, opener: Opener | None = None) -> None:
+        """Answer for a workload; the ledger stays the caller's to close. `opener` opens another release by its id, blocking;
+        without it there are no others."""
         self.ledger = ledger
         self._opened = _Opened(workload, cascade)
-        self._home = home
+        self._opener = opener
+        self._wanted: Trial | None = None  # the trial that the ledger says runs
+        self._tried: _Tried | None = None  # the one that this takes part in
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -64,6 +83,11 @@ class Live:
         return self._opened.cascade.release
 
     @property
+    def trial(self) -> Trial | None:
+        """The trial that cases asked from now on are part of."""
+        return self._tried and self._tried.trial
+
+    @property
     def since(self) -> datetime:
         """When that release was put to work here."""
         return self._opened.since
@@ -75,59 +99,129 @@ class Live:
         """
         if not case.text.strip() or len(case.text) > LONGEST:
             raise CaseError(f"The text has {len(case.text):,} characters; it must have some, and at most {LONGEST:,}. Send less.")
-        opened = self._opened
-        opened.busy += 1
-        try:
-            decision = await decide(case, opened.cascade)
-        finally:
-            opened.busy -= 1
-            self._retire(opened)
-        await self.ledger.record(Record(opened.workload.name, case, decision, datetime.now(UTC)))
+        opened, tried = self._opened, self._tried
+        assignment = assign(tried.trial, case) if tried else None
+        if tried and assignment and assignment.arm == "challenger":
+            opened = tried.challenger
+        decision = await self._ask(opened, case)
+        await self.ledger.record(Record(opened.workload.name, case, decision, datetime.now(UTC), assignment))
+        if tried and assignment and tried.trial.kind == "shadow":
+            tried.shadows.cast(case, decision)
         return decision
 
     def swap(self, workload: Workload, cascade: Cascade) -> None:
         """Let another release answer whatever is asked from now on."""
-        former, self._opened = self._opened, _Opened(workload, cascade)
-        self._retire(former)
+        self._install(_Opened(workload, cascade))
 
     async def follow(self, pause: float = PAUSE) -> None:
-        """Put to work whatever release the ledger points to, until cancelled. One that cannot be opened leaves the present one at
-        work: the reason is logged, once, and it is tried again as soon as the pointer or its folder may have changed."""
+        """Put to work whatever release the ledger points to, and take part in its trials, until cancelled. What goes wrong leaves
+        the present one at work, such as a release that cannot be opened: it is logged, once, and tried again."""
+        if self._opener:
+            chores = (
+                self._repeat(self._catch_up, pause),
+                self._repeat(self._join, pause),
+                self._repeat(self._look, LOOK * pause),
+            )
+            await asyncio.gather(*chores)
+
+    async def close(self) -> None:
+        """Close the tiers' models."""
+        self._leave()
+        while self._closing:
+            await asyncio.gather(*self._closing)
+        await close_models(self._opened.cascade)
+
+    async def _repeat(self, chore: Callable[[], Awaitable[None]], pause: float) -> None:
         trouble = ""
-        while self._home:
+        while True:
             await asyncio.sleep(pause)
             try:
-                await self._catch_up(*self._home)
+                await chore()
                 trouble = ""
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with the next release, the one at work goes on
+            except Exception as error:  # noqa: BLE001  # whatever is wrong with another release, the one at work goes on
                 said = str(error) or type(error).__name__
                 if said != trouble:
                     _log.error("%s: release %s stays at work. %s", self.workload.name, self.release[:12], said)
                 trouble = said
-                await asyncio.sleep(pause * 10)
+                await asyncio.sleep(min(pause * 10, MOST))
 
-    async def close(self) -> None:
-        """Close the tiers' models."""
-        await asyncio.gather(*self._closing)
-        await close_models(self._opened.cascade)
+    async def _catch_up(self) -> None:
+        """Answer with the release that the ledger points to, and leave a trial that has ended."""
+        pointed, self._wanted = await asyncio.to_thread(self._standing)
+        tried = self._tried
+        if tried and pointed == tried.trial.release:
+            self._install(tried.challenger)
+        elif tried and (self._wanted is None or self._wanted.id != tried.trial.id):
+            self._leave()
+        if self._opener and pointed not in (None, self.release):
+            self.swap(*await asyncio.to_thread(self._opener, pointed))
 
-    async def _catch_up(self, releases: Path, encoder: Encoder) -> None:
-        pointed = await asyncio.to_thread(self.ledger.current_release, self.workload.name)
-        if pointed not in (None, self.release):
-            self.swap(*await asyncio.to_thread(_open, releases / pointed, encoder))
+    def _standing(self) -> tuple[str | None, Trial | None]:
+        name = self.workload.name
+        return self.ledger.current_release(name), self.ledger.trial(name, running=True)
+
+    async def _join(self) -> None:
+        """Take part in the trial that runs, if the release that it is against is the one at work here."""
+        trial = self._wanted
+        if self._opener is None or trial is None or self._tried or trial.against != self.release:
+            return
+        challenger = _Opened(*await asyncio.to_thread(self._opener, trial.release))
+        if self._wanted and self._wanted.id == trial.id and trial.against == self.release:
+            shadows = Shadows(trial.id, lambda case: self._ask(challenger, case))
+            self._tried = _Tried(trial, challenger, shadows, Watch(trial))
+        else:
+            await close_models(challenger.cascade)
+
+    async def _look(self) -> None:
+        """Record what was decided unseen; end a trial that must not go on."""
+        if tried := self._tried:
+            await tried.shadows.record(self.ledger)
+            if tried.trial.kind != "shadow":
+                await asyncio.to_thread(tried.watch.look, self.ledger)
+
+    async def _ask(self, opened: _Opened, case: Case) -> Decision:
+        opened.busy += 1
+        try:
+            return await decide(replace(case, user="") if case.user else case, opened.cascade)
+        finally:
+            opened.busy -= 1
+            self._retire(opened)
+
+    def _install(self, opened: _Opened) -> None:
+        former, self._opened = self._opened, opened
+        opened.since = datetime.now(UTC)
+        self._leave()  # its comparison was with the former
+        self._retire(former)
+
+    def _leave(self) -> None:
+        if tried := self._tried:
+            self._tried = None
+            self._later(self._end(tried.shadows))
+            self._retire(tried.challenger)
+
+    async def _end(self, shadows: Shadows) -> None:
+        await asyncio.gather(*shadows.stop(), return_exceptions=True)
+        try:
+            await shadows.record(self.ledger)
+        except LedgerError as error:
+            _log.error("%s: %s", self.workload.name, error)
 
     def _retire(self, opened: _Opened) -> None:
-        if opened is not self._opened and not opened.busy:
-            task = asyncio.create_task(close_models(opened.cascade))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        """Close a release that is no longer asked, once it has decided what it was asked."""
+        if opened is not self._opened and not (self._tried and opened is self._tried.challenger) and not opened.busy:
+            self._later(close_models(opened.cascade))
 
-
-def _open(folder: Path, encoder: Encoder) -> tuple[Workload, Cascade]:
-    return open_release(require_gated(load_release(folder)), encoder)
+    def _later(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def open_live(release: Release, ledger: Ledger, encoder: Encoder | None = None) -> Live:
     """Put a release to work. Raises `Ungated` for one that has not passed its gate."""
     encoder = encoder or open_encoder()
-    return Live(*open_release(require_gated(release), encoder), ledger, (release.folder.parent, encoder))
+
+    def open_other(name: str) -> tuple[Workload, Cascade]:
+        return open_release(require_gated(load_release(release.folder.parent / name)), encoder)
+
+    return Live(*open_release(require_gated(release), encoder), ledger, open_other)

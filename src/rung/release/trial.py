@@ -1,0 +1,127 @@
+"""Turns two releases into a trial of one beside the other, and a case into its part in it. Knows nothing about statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from rung.core import Case, new_id
+from rung.ledger import Assignment, End, Kind, Ledger, Trial, TrialRefused
+from rung.release.frozen import Release, load_release, load_workload, require_gated
+from rung.workload import EndpointTier, Limits, Workload
+
+METRICS = ("success", "answered", "latency", "relevance")  # that A/B may decide by
+_LOOSER = ("never", "redacted", "anything")
+_POINTS = 0.05  # by which more cases may go to a person, where no limit says how far it may drop
+_RARE = 0.01  # by which more may fail or be slow: p99 lets one in a hundred be slow
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a release is tried: as a shadow, a canary or A/B, on which share of the cases (0..1), drawn by which unit; and for A/B,
+    by which metric it is decided."""
+
+    kind: Kind
+    share: float = 1.0
+    unit: str = ""
+    metric: str = METRICS[0]
+
+
+def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Terms, by: str, why: str) -> Trial:
+    """Try a release beside the one that answers now; running gateways begin within a second.
+
+    Raises `Ungated` for a challenger without evidence, `TrialRefused` for one that answers already or may send out more than the
+    live release, or where another trial runs.
+    """
+    pointed = ledger.current_release(workload.name)
+    if pointed is None:
+        raise TrialRefused(f"{workload.name}: no release answers yet that another could be tried beside. Next: rung promote.")
+    live, challenger = (load_workload(each) for each in (load_release(release.folder.parent / pointed), require_gated(release)))
+    slow = live.limits.p99 or ledger.summary(workload.name).p99
+    for reason in (*_misfits(terms, slow), *_objections(live, challenger, terms)):
+        raise TrialRefused(f"{workload.name}: release {release.id[:12]} is not tried: {reason}")
+    if pointed == release.id:
+        raise TrialRefused(f"{workload.name}: release {release.id[:12]} answers already. Next: rung release list names others.")
+    margins = _margins(live.limits, live.promise.error) if terms.kind == "canary" else {}
+    trial = Trial(
+        id=new_id(),
+        workload=workload.name,
+        kind=terms.kind,
+        release=release.id,
+        against=pointed,
+        share=terms.share,
+        unit=terms.unit,
+        metric=terms.metric if terms.kind == "ab" else "",
+        slow=slow,
+        margins=margins,
+        at=datetime.now(UTC),
+        by=by,
+        why=why,
+    )
+    ledger.begin_trial(trial)
+    return trial
+
+
+def stop_trial(workload: Workload, ledger: Ledger, by: str, why: str) -> Trial:
+    """End the trial that runs, and give it back; the live release answers alone within a second. Raises `TrialRefused`."""
+    trial = ledger.trial(workload.name, running=True)
+    if trial is None or not ledger.end_trial(trial.id, End(datetime.now(UTC), by, f"stopped: {why}")):
+        raise TrialRefused(f"{workload.name}: no release is being tried. Next: rung release trial shows the last one.")
+    return trial
+
+
+def assign(trial: Trial, case: Case) -> Assignment | None:
+    """A case's part in a trial: None for one that no shadow follows. Its arm says who decides it.
+
+    The same unit is always drawn alike within a trial, and independently of that in another one.
+    """
+    value = (case.user or None) if trial.unit == "user" else None
+    if value is None and trial.unit:
+        value = case.context.get(trial.unit)
+    drawn_by = f"{trial.id} {trial.unit} {case.id if value is None else value}"
+    digest = blake2b(drawn_by.encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    drawn = int.from_bytes(digest) < trial.share * 2**64
+    if trial.kind == "shadow" and not drawn:
+        return None
+    arm = "challenger" if drawn and trial.kind != "shadow" else "live"
+    return Assignment(trial.id, arm, "" if value is None else digest.hex())
+
+
+def _margins(limits: Limits, error: float) -> dict[str, float]:
+    """How much more often than the live release's each kind of bad event of a canary may come."""
+    points = _POINTS if limits.dropped is None else limits.dropped
+    return {"person": min(points, 0.99), "failed": _RARE, "overturned": error, "slow": _RARE}
+
+
+def _misfits(terms: Terms, slow: float | None) -> Iterator[str]:
+    most = "1" if terms.kind == "shadow" else "less than 1, so that some are left to compare with"
+    if not 0 < terms.share <= 1 or (terms.share == 1 and terms.kind != "shadow"):
+        yield f"a share of {terms.share:g} was asked for, and it must be more than 0 and {most}."
+    if terms.kind == "ab" and terms.metric == "latency" and slow is None:
+        yield "whether an answer comes in time is not known here. Next: say limits.p99 in the workload file and promote that."
+
+
+def _objections(live: Workload, challenger: Workload, terms: Terms) -> Iterator[str]:
+    """What would leave the walls that did not before, or reach callers who did not ask for it."""
+    one, other = live.boundary, challenger.boundary
+    if _LOOSER.index(other.may_leave) > _LOOSER.index(one.may_leave):
+        yield (
+            f"its boundary lets more out than the live release's: {other.may_leave} instead of {one.may_leave}. Widen that by a "
+            "promotion, never by a trial."
+        )
+    if one.may_leave == other.may_leave == "redacted" and (missing := sorted({*one.redact} - {*other.redact})):
+        yield f"it does not mask {', '.join(missing)}, which the live release does. Widen that by a promotion, never by a trial."
+    outside = {tier.endpoint.url for tier in _endpoints(live) if tier.endpoint.boundary == "outside"}
+    for tier in _endpoints(challenger):
+        if tier.endpoint.boundary == "inside" and tier.endpoint.url in outside:
+            yield f"its endpoint {tier.endpoint.name} is said to be inside the walls, where the live release's is outside."
+    if challenger.name != live.name:
+        yield f"it belongs to the workload {challenger.name}."
+    if terms.kind != "shadow" and challenger.schema != live.schema:
+        yield "its answers have another schema, and callers must not get now one, now the other. Next: rung release shadow."
+
+
+def _endpoints(workload: Workload) -> Iterator[EndpointTier]:
+    return (tier for tier in workload.tiers if isinstance(tier, EndpointTier))

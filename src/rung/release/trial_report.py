@@ -1,0 +1,28 @@
+"""Turns a trial and what the ledger has of it into a document for people and programs. Knows nothing about terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rung.ledger import Ledger, Trial
+from rung.release.trial_tally import Tally
+
+
+def report_trial(ledger: Ledger, trial: Trial) -> dict[str, Any]:
+    """All of a trial as JSON: its terms, both arms, what is proven about each measure, and the first cases of a shadow trial that
+    are decided differently, with both answers."""
+    tally = Tally(trial)
+    tally.read(ledger, ledger.marks())
+    end = trial.end and {"at": trial.end.at.isoformat(), "by": trial.end.by, "result": trial.end.result}
+    terms = {name: getattr(trial, name) for name in ("id", "workload", "kind", "release", "against", "share", "unit", "metric")}
+    told = {**terms, "at": trial.at.isoformat(), "by": trial.by, "why": trial.why, "ended": end, **tally.document()}
+    return told if trial.kind != "shadow" else {**told, "differing": list(_differing(ledger, trial, tally.differing))}
+
+
+def _differing(ledger: Ledger, trial: Trial, ids: list[str]) -> Iterator[dict[str, Any]]:
+    records, unseen = ledger.find_all(ids), ledger.unseen(trial.id, ids)
+    for one in ids:
+        case, live, other = records[one].case, records[one].decision, unseen[one]
+        answers = {"live": live.answer, "challenger": other.answer}
+        yield {"decision": one, "text": case.text, **{arm: answer and dict(answer) for arm, answer in answers.items()}}

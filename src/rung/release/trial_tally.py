@@ -1,0 +1,231 @@
+"""Turns what a trial has brought into shares, intervals that hold however often one looks, and a decision. Knows no SQL.
+
+Where cases are drawn by a unit, such as a user, each unit counts once, by its first case and its first verdict: what one user
+asks is alike, and as so many independent cases it would prove too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Generic, TypeVar
+
+from rung.ledger import Arm, Compared, End, Judged, Kind, Ledger, Marks, Observed, Trial
+from rung.release.trial import METRICS
+from rung.statistics.sequential import Comparison, Difference, Excess, Mean
+
+ALPHA = 0.05  # the chance of a wrong halt, or of a wrong decision, in one trial
+LISTED = 20  # cases decided differently that are remembered
+
+_MEASURED: dict[Kind, tuple[str, ...]] = {
+    "shadow": ("person", "failed", "slow"),
+    "canary": ("person", "failed", "slow", "overturned"),
+    "ab": METRICS,
+}
+
+Seen = TypeVar("Seen", Observed, Judged)
+Value = Callable[[Seen], float | None]
+
+
+class Measure(Generic[Seen]):
+    """One share, or mean from 0 to 1, in both arms, and what is proven about the difference."""
+
+    def __init__(self, name: str, words: str, value: Value[Seen], excess: tuple[float, float] | None) -> None:
+        """`value` is None for what does not count; `excess` has the margin and the alpha of a test that more of it is bad."""
+        self.name, self.words = name, words
+        self.margin = excess[0] if excess else None
+        self.counts: dict[Arm, int] = {"live": 0, "challenger": 0}
+        self._totals: dict[Arm, float] = {"live": 0.0, "challenger": 0.0}
+        self._value = value
+        self._difference = Difference(1 - ALPHA)
+        self._excess = Excess(*excess) if excess else None
+
+    def take(self, seen: Sequence[Seen]) -> None:
+        """Count further observations."""
+        kept: list[tuple[Arm, float]] = [(each.arm, value) for each in seen if (value := self._value(each)) is not None]
+        for arm, value in kept:
+            self.counts[arm] += 1
+            self._totals[arm] += value
+        second, values = [arm == "challenger" for arm, _ in kept], [value for _, value in kept]
+        self._difference.update(second, values)
+        if self._excess:
+            self._excess.update(second, values)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the challenger's share is proven to be higher than the live release's by more than the margin."""
+        return self._excess is not None and self._excess.proven()
+
+    @property
+    def decision(self) -> Comparison:
+        """Whether the challenger's share is proven to be higher or lower."""
+        return self._difference.decision()
+
+    @property
+    def sentence(self) -> str:
+        """Both shares in words."""
+        new, old = (
+            f"{self._totals[arm]:,.6g} of {self.counts[arm]:,} ({self._share(arm) or 0:.1%})" for arm in ("challenger", "live")
+        )
+        return f"{self.words}: {new} with the challenger, {old} with the live release"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        low, high = self._difference.interval()
+        arms = {arm: {"of": self.counts[arm], "share": self._share(arm)} for arm in self.counts}
+        told = {"name": self.name, "what": self.words, **arms, "difference_at_least": low, "difference_at_most": high}
+        return told if self.margin is None else {**told, "margin": self.margin, "exceeded": self.exceeded}
+
+    def _share(self, arm: Arm) -> float | None:
+        return self._totals[arm] / self.counts[arm] if self.counts[arm] else None
+
+
+@dataclass(slots=True)
+class Spent:
+    """The decisions of an arm and the US dollars they cost, altogether."""
+
+    cases: int = 0
+    cost: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"cases": self.cases, "cost_usd_per_case": self.cost / self.cases if self.cases else None}
+
+
+class Tally:
+    """What is known about one trial after reading so much of the ledger."""
+
+    def __init__(self, trial: Trial) -> None:
+        """Nothing is read yet."""
+        self.trial = trial
+        self.arms: dict[Arm, Spent] = {"live": Spent(), "challenger": Spent()}
+        self.differing: list[str] = []  # the first decisions about which the releases of a shadow trial do not agree
+        self._drawn, self._compared, self._alike, self._agreement = 0, 0, 0, Mean(1 - ALPHA)
+        self._cases, self._verdicts = _measures(trial)
+        self._met: tuple[set[str], set[str]] = set(), set()  # units, by a case and by a verdict
+        self._marks = Marks()
+
+    @property
+    def measures(self) -> Sequence[Measure[Observed] | Measure[Judged]]:
+        """What this kind of trial measures."""
+        return *self._cases, *self._verdicts
+
+    def read(self, ledger: Ledger, until: Marks) -> None:
+        """Count what has come since, in the ledger's order: whoever reads as far comes to the same result."""
+        while self._marks != until:
+            seen = ledger.read_trial(self.trial.id, self._marks, until)
+            observed = self._pairs(seen.compared) if self.trial.kind == "shadow" else seen.observed
+            self._drawn += len(seen.observed)
+            for each in observed:
+                self.arms[each.arm].cases += 1
+                self.arms[each.arm].cost += each.cost
+            fresh, judged = list(_firsts(observed, self._met[0])), list(_firsts(seen.judged, self._met[1]))
+            for measure in self._cases:
+                measure.take(fresh)
+            for measure in self._verdicts:
+                measure.take(judged)
+            self._marks = seen.until
+
+    def result(self) -> str | None:
+        """Why the trial must end, if it must: a canary's bad events, or an A/B decided against the challenger."""
+        for measure in self.measures:
+            if measure.exceeded:
+                sure, margin = 1 - ALPHA / len(self.measures), 100 * (measure.margin or 0)
+                return f"halted: {measure.sentence}; more than {margin:g} points more, with {sure:.2%} confidence"
+        if self.decision == "worse":
+            return f"worse: {self._decisive.sentence}; less, with {1 - ALPHA:.0%} confidence"
+        return None
+
+    @property
+    def decision(self) -> Comparison | None:
+        """What an A/B has decided so far; None for other kinds."""
+        return self._decisive.decision if self.trial.kind == "ab" else None
+
+    @property
+    def _decisive(self) -> Measure[Observed] | Measure[Judged]:
+        return next(measure for measure in self.measures if measure.name == self.trial.metric)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        document: dict[str, Any] = {
+            "arms": {arm: spent.document() for arm, spent in self.arms.items()},
+            "measures": [measure.document() for measure in self.measures],
+        }
+        if self.trial.kind == "shadow":
+            low, high = self._agreement.interval()
+            counts = {"drawn": self._drawn, "of": self._compared, "alike": self._alike}
+            document["agreement"] = {**counts, "share_at_least": low, "share_at_most": high}
+        return {**document, "decision": self.decision, "error_control": _error_control(self.trial, len(self.measures))}
+
+    def _pairs(self, compared: Sequence[Compared]) -> list[Observed]:
+        """Both decisions on each case, one after the other, so that the measures' blocks compare the same cases."""
+        self._compared += len(compared)
+        self._alike += sum(each.agrees for each in compared)
+        self._agreement.update([float(each.agrees) for each in compared])
+        self.differing += [each.decision for each in compared if not each.agrees][: LISTED - len(self.differing)]
+        return [one for each in compared for one in (each.live, each.challenger)]
+
+
+class Watch:
+    """Looks at a trial that runs, and ends it once it must. All that look come to the same result."""
+
+    def __init__(self, trial: Trial) -> None:
+        """Nothing is read yet."""
+        self._tally = Tally(trial)
+        self._until: Marks | None = None
+
+    def look(self, ledger: Ledger) -> None:
+        """Read what was there at the last look, blocking: rows are not seen in the order of their numbers, but by now all of them
+        are."""
+        until, self._until = self._until, ledger.marks()
+        if until is not None:
+            self._tally.read(ledger, until)
+            if result := self._tally.result():
+                ledger.end_trial(self._tally.trial.id, End(datetime.now(UTC), "rung", result))
+
+
+def _firsts(seen: Sequence[Seen], met: set[str]) -> Iterator[Seen]:
+    """The observations of units that were not met before; those without one all count."""
+    for each in seen:
+        name = f"{each.arm} {each.unit}"
+        if not each.unit or name not in met:
+            yield each
+            met.add(name)
+
+
+def _measures(trial: Trial) -> tuple[list[Measure[Observed]], list[Measure[Judged]]]:
+    """What a kind of trial measures, of cases and of verdicts; whether a case was slow only where that is known."""
+    names = [name for name in _MEASURED[trial.kind] if trial.slow is not None or name not in ("slow", "latency")]
+    slow = inf if trial.slow is None else trial.slow
+    cases: dict[str, tuple[str, Value[Observed]]] = {
+        "person": ("cases left to a person", lambda one: float(not one.answered)),
+        "failed": ("cases in which a model gave no answer", lambda one: float(one.failed)),
+        "slow": (f"cases slower than {slow * 1000:.6g} ms", lambda one: float(one.seconds > slow)),
+        "answered": ("cases answered without a person", lambda one: float(one.answered)),
+        "latency": (f"cases within {slow * 1000:.6g} ms", lambda one: float(one.seconds <= slow)),
+    }
+    verdicts: dict[str, tuple[str, Value[Judged]]] = {
+        "overturned": ("judged answers that were overturned", lambda one: float(one.overturned)),
+        "success": ("judged answers that were right", lambda one: float(not one.overturned)),
+        "relevance": ("relevance of answers that were scored", lambda one: one.score),
+    }
+    tests = {name: (trial.margins[name], ALPHA / len(names)) for name in names if trial.kind == "canary"}
+    return (
+        [Measure(name, *cases[name], tests.get(name)) for name in names if name in cases],
+        [Measure(name, *verdicts[name], tests.get(name)) for name in names if name in verdicts],
+    )
+
+
+def _error_control(trial: Trial, measures: int) -> str:
+    per = f", each {trial.unit} counted once" if trial.unit else ""
+    each = f"each interval holds by itself with {1 - ALPHA:.0%} confidence, however often one looks{per}"
+    if trial.kind == "canary":
+        return (
+            f"a challenger that exceeds no margin is halted with a chance of at most {ALPHA:.0%} in the whole trial ({measures} "
+            f"sequential tests at {ALPHA / measures:.2%} each); {each}"
+        )
+    if trial.kind == "ab":
+        return f"the decision by {trial.metric} is wrong with a chance of at most {ALPHA:.0%}; {each}"
+    return each

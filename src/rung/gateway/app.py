@@ -50,6 +50,7 @@ class Feedback(Struct, forbid_unknown_fields=True):
 
     answer: dict[str, Any]
     note: Annotated[str, Meta(max_length=NOTE)] = ""
+    score: Annotated[float, Meta(ge=0, le=1)] | None = None  # how relevant the decision's answer was
 
 
 class Gateway:
@@ -162,6 +163,7 @@ class Gateway:
                 **record.decision.document(),
                 "attempts": [_attempt(attempt) for attempt in record.decision.attempts],
                 "verdict": None if verdict is None else _verdict(verdict),
+                "trial": record.assignment and {"id": record.assignment.trial, "arm": record.assignment.arm},
                 "workload": record.workload,
                 "at": record.at.isoformat(),
             }
@@ -170,7 +172,7 @@ class Gateway:
     async def _settle(self, request: Request) -> Response:
         feedback = await read(request, Feedback)
         record = await self._record(request.path_params["id"])
-        verdict = Verdict(record.decision.id, feedback.answer, request.state.caller, feedback.note)
+        verdict = Verdict(record.decision.id, feedback.answer, request.state.caller, feedback.note, feedback.score)
         workload = self._lives[record.workload].workload
         try:
             settled = await asyncio.to_thread(settle, self._ledger, workload, verdict, datetime.now(UTC))
@@ -272,4 +274,5 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {"answer": dict(verdict.answer), "by": verdict.by, "note": verdict.note}
+    told = {"answer": dict(verdict.answer), "by": verdict.by, "note": verdict.note}
+    return told if verdict.score is None else {**told, "score": verdict.score}

@@ -126,7 +126,8 @@ def case_of(chat: Chat, schema: Mapping[str, Any], asked_by: str) -> Case:
     if last.role != "user" or last.content is None:
         raise Refusal(400, "invalid_value", "The last message must be the user's: it is the case to decide.", param)
     turns = [{"role": message.role, "content": message.text} for message in earlier]
-    return Case(require_text(last.text, f"{param}.content"), {"messages": turns} if turns else {}, asked_by)
+    user = chat.safety_identifier or chat.user or ""
+    return Case(require_text(last.text, f"{param}.content"), {"messages": turns} if turns else {}, asked_by, user=user)
 
 
 def completion(decision: Decision, model: str, created: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,13 +11,16 @@ from rich.text import Text
 
 from rung.cli.arguments import File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
-from rung.ledger import Promotion
+from rung.cli.trying import ab, canary, shadow, stop, trial
 from rung.workload import Workload, load
+
+if TYPE_CHECKING:
+    from rung.ledger import Promotion
 
 ROWS = 20  # of a table of cases
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 
-releases = typer.Typer(no_args_is_help=True, help="What is kept, what answered when, and what differs.")
+releases = typer.Typer(no_args_is_help=True, help="What is kept, what answered when, what differs, and trials.")
 
 
 def promote(
@@ -131,6 +134,10 @@ def say_difference(
         out.print(table)
     if len(found.flips) > ROWS:
         hint(f"{len(found.flips) - ROWS:,} more with --json")
+
+
+for verb in (shadow, canary, ab, trial, stop):
+    releases.command()(verb)
 
 
 def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:

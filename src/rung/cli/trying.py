@@ -1,0 +1,147 @@
+"""`rung release shadow`, `canary`, `ab`, `trial` and `stop`: a release tried beside the one that answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from rung.cli.arguments import File, Json, Why, user
+from rung.cli.console import hint, out, path_of, say, say_json, short_fields, visible
+from rung.workload import Workload, load
+
+Name = Annotated[str, typer.Argument(metavar="RELEASE", help="The challenger: a release's id, or how it begins.")]
+Share = Annotated[str, typer.Option(metavar="SHARE", help="Of the cases, such as 5% or 0.05.")]
+Unit = Annotated[
+    str, typer.Option(metavar="NAME", help="What is always drawn alike: an attribute of context, such as session or user.")
+]
+Metric = Annotated[Literal["success", "answered", "latency", "relevance"], typer.Option(help="What decides.")]
+
+
+def shadow(file: File, name: Name, why: Why, share: Share = "100%") -> None:
+    """Let a release decide what the live one answers, unseen, and compare. Running gateways begin within a second."""
+    from rung.release import Terms
+
+    _start(file, name, Terms("shadow", _share(share)), why)
+
+
+def canary(file: File, name: Name, why: Why, share: Share = "5%", unit: Unit = "") -> None:
+    """Let a release answer a share of the cases, until it proves worse than the live one by more than the margins."""
+    from rung.release import Terms
+
+    _start(file, name, Terms("canary", _share(share), unit), why)
+
+
+def ab(file: File, name: Name, why: Why, share: Share = "50%", unit: Unit = "", metric: Metric = "success") -> None:
+    """Let two releases answer until it is decided which is better, by people's verdicts, by scores, or by what they answer."""
+    from rung.release import Terms
+
+    _start(file, name, Terms("ab", _share(share), unit, metric), why)
+
+
+def trial(file: File, json_: Json = False) -> None:
+    """The trial that runs, or the last one: both arms, what is proven about the difference, and what was decided."""
+    from rung.release import ledger_of, report_trial
+
+    workload = load(file)
+    ledger = ledger_of(workload)
+    found = ledger.trial(workload.name)
+    document = report_trial(ledger, found) if found else None
+    if json_:
+        say_json(document)
+        return
+    if document is None:
+        say(f"{workload.name}: no release was tried yet")
+        hint(f"next: rung release shadow {path_of(workload)} RELEASE --why ...")
+        return
+    _say_trial(document)
+    hint(f"next: {_next(workload, document)}")
+
+
+def stop(file: File, why: Why) -> None:
+    """End the trial that runs: the live release answers alone within a second."""
+    from rung.release import ledger_of, stop_trial
+
+    workload = load(file)
+    ended = stop_trial(workload, ledger_of(workload), user(), why)
+    say(f"{workload.name}: release {ended.release[:12]} is no longer tried; {ended.against[:12]} answers alone")
+    hint(f"next: rung release trial {path_of(workload)}")
+
+
+def _start(file: File, name: str, terms: Any, why: str) -> None:
+    from rung.release import ledger_of, named_release, start_trial
+
+    workload = load(file)
+    ledger = ledger_of(workload)
+    begun = start_trial(workload, named_release(workload, name), ledger, terms, user(), why)
+    what = {"shadow": "decides unseen", "canary": "answers", "ab": "answers"}[begun.kind]
+    say(f"{workload.name}: release {begun.release[:12]} {what} {_drawn(begun.share, begun.unit)} beside {begun.against[:12]}")
+    hint(f"next: rung release trial {path_of(workload)}; to end it: rung release stop {path_of(workload)} --why ...")
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError as error:
+        raise typer.BadParameter("must be a share such as 5% or 0.05", param_hint="--share") from error
+
+
+def _drawn(share: float, unit: str) -> str:
+    return f"{100 * share:g}% of the cases" + (f" by {unit}" if unit else "")
+
+
+def _say_trial(document: dict[str, Any]) -> None:
+    kind = {"shadow": "shadow", "canary": "canary", "ab": "A/B"}[document["kind"]]
+    say(f"{document['workload']}: {kind} of release {document['release'][:12]} beside {document['against'][:12]}")
+    since = f"{document['at'][:19].replace('T', ' ')} UTC"
+    say(f"  {_drawn(document['share'], document['unit'])}, since {since}, by {document['by']}: {document['why'] or '-'}")
+    if end := document["ended"]:
+        say(f"  until {end['at'][:19].replace('T', ' ')} UTC, by {end['by']}: {end['result']}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "live", "challenger", "difference", ""):
+        table.add_column(column, justify="right" if column else "left")
+    arms = [document["arms"][arm] for arm in ("live", "challenger")]
+    table.add_row("cases", *(f"{arm['cases']:,}" for arm in arms))
+    costs = [arm["cost_usd_per_case"] for arm in arms]
+    table.add_row("cost per case", *("-" if cost is None else f"${cost:.6f}" for cost in costs))
+    for measure in document["measures"]:
+        table.add_row(*_row(measure))
+    out.print(table)
+    if agreement := document.get("agreement"):
+        _say_agreement(agreement, document["differing"])
+    if decision := document["decision"]:
+        say(f"by {document['metric']} the challenger is: {decision}")
+    say(f"({document['error_control']})")
+
+
+def _row(measure: dict[str, Any]) -> list[str]:
+    arms = [measure[arm] for arm in ("live", "challenger")]
+    shares = ["-" if arm["share"] is None else f"{arm['share']:.2%} of {arm['of']:,}" for arm in arms]
+    low, high = 100 * measure["difference_at_least"], 100 * measure["difference_at_most"]
+    margin = measure.get("margin")
+    told = "" if margin is None else f"{'over' if measure['exceeded'] else 'not proven over'} the margin of {100 * margin:g}"
+    between = f"{low:+.1f} to {high:+.1f} points" if low <= high else "has moved since"
+    return [measure["what"], *shares, between, told]
+
+
+def _say_agreement(agreement: dict[str, Any], differing: list[dict[str, Any]]) -> None:
+    drawn, both, alike = (agreement[name] for name in ("drawn", "of", "alike"))
+    say(f"of {drawn:,} cases the challenger has decided {both:,}, {alike:,} of them like the live release")
+    if both:
+        low, high = agreement["share_at_least"], agreement["share_at_most"]
+        say(f"that is {alike / both:.1%}, and between {low:.1%} and {high:.1%} of all such cases")
+    table = Table("text", "live", "challenger", box=None, pad_edge=False, header_style="bold")
+    for each in differing:
+        cells = (" ".join(each["text"].split())[:60], *(short_fields(each[arm]) for arm in ("live", "challenger")))
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    if differing:
+        out.print(table)
+
+
+def _next(workload: Workload, document: dict[str, Any]) -> str:
+    if document["ended"]:
+        return f"rung release history {path_of(workload)}"
+    promote = f"rung promote {path_of(workload)} {document['release'][:12]} --why ..."
+    return f"{promote}, or rung release stop {path_of(workload)} --why ..."

@@ -15,6 +15,7 @@ from rich.text import Text
 from rung.charts import render_html, render_markdown
 from rung.cli.console import hint, out, path_of, say, say_json, stage, visible
 from rung.evaluation.candidates import Bakeoff, Candidate
+from rung.evaluation.choosing import choose
 from rung.evaluation.memo import memo_blocks, memo_title
 from rung.evaluation.rates import Rate
 from rung.workflows.bakeoff import bake
@@ -31,26 +32,44 @@ def show_bakeoff(workload: Workload, memos: Sequence[Path], json_: bool) -> None
     for memo in memos if found.candidates else ():
         render = render_html if memo.suffix == ".html" else render_markdown
         memo.write_text(render(memo_title(found), memo_blocks(found, workload.costs, command)), encoding="utf-8")
+    choice = choose(found, workload.costs) if found.candidates else None
     if json_:
-        say_json(_document(found))
+        say_json(_document(found) | {"choice": choice and choice.document()})
     else:
         _say_page(workload, found)
+        if choice:
+            say(f"\n{'Take ' + choice.chosen if choice.chosen else 'Take none of them'}. {choice.reason}")
         for memo in memos if found.candidates else ():
-            say(f"\nwritten: {memo}")
+            say(f"written: {memo}")
         if not memos:
-            hint(f"next: rung bakeoff {path_of(workload)} --memo memo.html, which says what to choose and why")
+            hint(f"next: rung bakeoff {path_of(workload)} --memo memo.html, which weighs them up")
     if not found.candidates:
         raise typer.Exit(1)
 
 
 def _document(found: Bakeoff) -> dict[str, Any]:
-    """As JSON: counts instead of a line for every case."""
+    """As JSON, with every candidate's outcome on each test case."""
     about = {name: value for name, value in asdict(found).items() if name != "candidates"}
     return {**about, "candidates": [_candidate_document(one) for one in found.candidates]}
 
 
 def _candidate_document(one: Candidate) -> dict[str, Any]:
-    plain = ("name", "line", "kind", "large", "refused", "cost", "busy", "p50", "p99", "rate", "size", "training")
+    plain = (
+        "name",
+        "line",
+        "kind",
+        "large",
+        "right",
+        "answered",
+        "refused",
+        "cost",
+        "busy",
+        "p50",
+        "p99",
+        "rate",
+        "size",
+        "training",
+    )
     figures = {name: getattr(one, name) for name in plain}
     metrics = {name: value for name, value in one.metrics.document().items() if name != "disagreements"}
     return {**figures, "threshold": one.threshold and asdict(one.threshold), "metrics": metrics}

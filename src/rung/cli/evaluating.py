@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rung.charts import render_html, render_markdown
@@ -9,19 +10,35 @@ from rung.cli.console import hint, path_of, say, say_json, stage
 from rung.evaluation import describe_outcome
 from rung.gold import Part
 from rung.release import named_release
-from rung.workflows import Evaluation, evaluate_release
+from rung.workflows import Evaluation, evaluate_release, measure_load
 from rung.workload import Workload
 
 
-def evaluate_named(workload: Workload, name: str, part: Part, tier: str, pages: list[Path], json_: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to judge: a release by its name, a part of the gold, one tier or "" for all; and how to say it."""
+
+    release: str
+    part: Part
+    tier: str
+    load: bool
+    pages: list[Path]
+    json: bool
+
+
+def evaluate_named(workload: Workload, asked: Asked) -> None:
     """Judge a release and say how it did; each of the pages is written as its suffix says, `.html` or `.md`."""
-    found = evaluate_release(workload, named_release(workload, name), stage, part, tier)
+    found = evaluate_release(workload, named_release(workload, asked.release), stage, asked.part, asked.tier)
+    load = measure_load(found) if asked.load else None
+    pages = asked.pages
     for page in pages:
         page.write_text(_page(found, page.suffix), encoding="utf-8")
-    if json_:
-        say_json(found.document())
+    if asked.json:
+        say_json(found.document(load))
         return
     _say(found)
+    if load:
+        say(f"\n{load.said()}")
     for page in pages:
         say(f"written: {page}")
     if not pages:

@@ -149,19 +149,33 @@ def train(
 @app.command()
 def evaluate(
     file: File,
-    release: Annotated[str, typer.Option(metavar="RELEASE", help="Its id, or how it begins.")] = "current",
+    release: Annotated[
+        str, typer.Option(metavar="RELEASE[:TIER]", help="Its id, or how it begins; with a tier, that tier alone.")
+    ] = "current",
     split: Annotated[Part, typer.Option(help="Which part of the gold.")] = "test",
-    tier: Annotated[str, typer.Option(help="Judge one tier of it alone.")] = "",
+    load_: Annotated[
+        bool, typer.Option("--load", help="Also measure times and energy under the workload's arrivals; endpoints are paid.")
+    ] = False,
     page: Annotated[list[Path] | None, typer.Option(help="Write the whole report there too: .html or .md.")] = None,
     json_: Json = False,
 ) -> None:
     """Judge a release again, from its own files, on cases that it was not made from, and put it through the gate."""
-    from rung.cli.evaluating import evaluate_named
+    from rung.cli.evaluating import Asked, evaluate_named
 
-    for each in page or []:
-        if each.suffix not in (".html", ".md"):
-            raise typer.BadParameter(f"{each} ends in neither .html nor .md", param_hint="--page")
-    evaluate_named(load(file), release, split, tier, page or [], json_)
+    name, _, tier = release.partition(":")
+    evaluate_named(load(file), Asked(name, split, tier, load_, _pages(page, "--page"), json_))
+
+
+@app.command()
+def bakeoff(
+    file: File,
+    memo: Annotated[list[Path] | None, typer.Option(help="Write the selection memo there: .html or .md.")] = None,
+    json_: Json = False,
+) -> None:
+    """Try every candidate on the same test cases within the budget, and say which to take and why. What was done is reused."""
+    from rung.cli.baking import show_bakeoff
+
+    show_bakeoff(load(file), _pages(memo, "--memo"), json_)
 
 
 @app.command()
@@ -238,6 +252,14 @@ def review(
         list_waiting(ledger, workload, limit, json_)
     else:
         settle_in_turn(ledger, workload, user(), limit)
+
+
+def _pages(paths: list[Path] | None, option: str) -> list[Path]:
+    """The files to write, each of a kind that can be: said before anything takes long."""
+    for each in paths or []:
+        if each.suffix not in (".html", ".md"):
+            raise typer.BadParameter(f"{each} ends in neither .html nor .md", param_hint=option)
+    return paths or []
 
 
 def _fields(answer: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Stages in the order in which they run: gold, training, calibration, evaluation, the gate, the release."""
 
 from rung.workflows.difference import Difference, compare_releases
-from rung.workflows.evaluating import Evaluation, evaluate_release
+from rung.workflows.evaluating import Evaluation, evaluate_release, measure_load
 from rung.workflows.gating import promote_gated
 from rung.workflows.inspection import Inspection, inspect_gold
 from rung.workflows.progress import Progress
@@ -15,6 +15,7 @@ __all__ = [
     "compare_releases",
     "evaluate_release",
     "inspect_gold",
+    "measure_load",
     "promote_gated",
     "train",
 ]

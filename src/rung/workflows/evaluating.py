@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from time import process_time
 from typing import Any
+
+import numpy as np
 
 from rung.cascade import Cascade
 from rung.cascade.promise import Threshold
@@ -17,9 +20,13 @@ from rung.models.encoder import open_encoder
 from rung.release import Release, ReleaseError, close_models, learnt_by, open_release
 from rung.workflows.difference import unseen
 from rung.workflows.judging import examples, shares_of
+from rung.workflows.loading import arrive, ask_alone
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
+from rung.workflows.weighing import arrivals, rate_of
 from rung.workload import Workload
+
+WATTS = 15.0  # of a core that is busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,13 @@ class Evaluation:
         """Every figure, with its n and interval."""
         return self.evidence.metrics
 
-    def document(self) -> dict[str, Any]:
+    def document(self, load: Load | None = None) -> dict[str, Any]:
         """As JSON: what is the same on every run, and under `measured` what is not."""
         figures = self.evidence.document()
         measured = {f"{name}_seconds": figures.pop(name) for name in ("p50", "p99")} | {"timed_cases": figures.pop("timed")}
         wrong = [{"line": self.cases[one.at].line, **one.document()} for one in self.metrics.disagreements]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}
-        return {**about, **figures, "disagreements": wrong, "measured": measured}
+        return {**about, **figures, "disagreements": wrong, "measured": measured | ({"load": load.document()} if load else {})}
 
     def blocks(self) -> list[Block]:
         """The report: the same bytes for the same release and gold."""
@@ -57,6 +64,59 @@ class Evaluation:
             facts.append(Fact("Left out", f"{self.left_out:,} cases", "this release was made from them"))
         texts = [(f"Line {one.line:,}", one.case.text) for one in self.cases]
         return evaluation_blocks(name, self.metrics, self.evidence.promise, self.evidence.threshold, facts, texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a release did with `cases` arrivals at `rate` a second: seconds from arrival to answer at the 50th, 95th and 99th
+    percentile. One at a time a case takes `cpu` seconds of a core, and so about `joules`: `WATTS` for each core that is busy, an
+    assumption for a server's core with its share of memory and cooling; what endpoints use is theirs and not in it."""
+
+    rate: float
+    cases: int
+    p50: float
+    p95: float
+    p99: float
+    cpu: float
+
+    @property
+    def joules(self) -> float:
+        """Energy of a case."""
+        return self.cpu * WATTS
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "joules": self.joules, "watts_per_core": WATTS}
+
+    def said(self) -> str:
+        """In two sentences."""
+        p50, p95, p99 = (f"{seconds * 1e3:.1f}" for seconds in (self.p50, self.p95, self.p99))
+        return (
+            f"Under load: p50 {p50}, p95 {p95}, p99 {p99} ms from arrival to answer ({self.cases:,} arrivals at {self.rate:.0f} "
+            f"a second, a Poisson stream that waits for no answer). Energy: about {self.joules:.3f} J a case, "
+            f"{self.cpu * 1e3:.1f} ms of a core at an assumed {WATTS:g} W; endpoints' not counted."
+        )
+
+
+def measure_load(found: Evaluation) -> Load:
+    """Put the release under its workload's arrivals, in this process. Endpoints are asked, and paid."""
+    return finish(_measure_load(found))
+
+
+async def _measure_load(found: Evaluation) -> Load:
+    _, cascade = open_release(found.release, open_encoder())
+    cases = [found.cases[at].case for at in arrivals([one.case for one in found.cases])]
+    rate = rate_of(found.workload)
+    try:
+        await ask_alone(cascade, cases[:20])  # opens what is opened on first use
+        began = process_time()
+        await ask_alone(cascade, cases)
+        cpu = (process_time() - began) / (len(cases) + min(len(cases), 20))
+        seconds = await arrive(cascade, cases, rate)
+    finally:
+        await close_models(cascade)
+    p50, p95, p99 = (float(np.quantile(seconds, share, method="higher")) for share in (0.5, 0.95, 0.99))
+    return Load(rate, len(cases), p50, p95, p99, cpu)
 
 
 def evaluate_release(

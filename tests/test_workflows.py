@@ -254,6 +254,25 @@ def test_an_endpoint_that_is_always_wrong_is_not_trusted(mixed: Callable[..., Wo
     assert release.evidence["error_at_least"] <= 0.1
 
 
+def test_the_cases_that_an_endpoint_is_shown_are_frozen_with_the_release_and_shown_when_it_serves(
+    tmp_path: Path, minilm: Encoder
+) -> None:
+    lines = messages(120)
+    with serving(knowing(lines)) as server:
+        tiers = [{"endpoint": "slm", "model": "phi", "examples": 3}]
+        workload = write_workload(tmp_path, lines, declared(server), tiers=tiers)
+        release = train(workload, encoder=minilm)
+        judged = server.bodies[-1]["messages"]
+        write_gold(tmp_path, messages(7))  # what it is shown is the release's, whatever becomes of the gold
+        with Embedded(workload) as embedded:
+            embedded.decide(lines[0]["input"])
+        served = server.bodies[-1]["messages"]
+    assert [turn["role"] for turn in served] == ["system", *["user", "assistant"] * 3, "user"]
+    assert served[:-1] == judged[:-1] and served[-1]["content"] == lines[0]["input"]
+    kept = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))["shown"]["slm/phi"]
+    assert [text for text, _ in kept] == [turn["content"] for turn in served[1:-1:2]]
+
+
 def test_what_leaves_for_an_outside_endpoint_is_masked_and_comes_back_whole(
     tmp_path: Path, minilm: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

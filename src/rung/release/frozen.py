@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from rung.cascade.checks import sources
 from rung.cascade.templates import template_files
-from rung.core import RungError, Specialist
+from rung.core import Fields, RungError, Specialist
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
 from rung.release.card import card_of, lineage_of
@@ -25,6 +25,9 @@ TIERS = "tiers"  # where in a release each specialist has its folder
 LEARNT = "learnt.json"
 SEEN = "seen.json"
 FORMAT = 6  # raise it when a release of an earlier Rung must be trained again
+
+
+Shown = tuple[str, Fields]  # a text and its answer, as an endpoint sees them
 
 
 class ReleaseError(RungError):
@@ -61,13 +64,15 @@ class Release:
 class Parts:
     """What a release is frozen from: its specialists by tier, each tier's calibration, the acceptance level; what its encoders
     were taught, the digest of each text with its answer's, so that nothing that goes on from them is judged by it; and what was
-    `seen`, the digests of all gold texts that it was trained or calibrated on: by those no other is compared with it."""
+    `seen`, the digests of all gold texts that it was trained or calibrated on: by those no other is compared with it. `shown`
+    are the cases that an endpoint sees before each of its own, by tier."""
 
     specialists: Mapping[str, Specialist]
     calibrations: Mapping[str, Calibration]
     level: float
     learnt: Mapping[str, str] = field(default_factory=dict[str, str])
     seen: Collection[str] = ()
+    shown: Mapping[str, Sequence[Shown]] = field(default_factory=dict[str, Sequence[Shown]])
 
 
 def source_files(workload: Workload) -> dict[str, bytes]:
@@ -109,7 +114,8 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
             target.write_bytes(content)
         for name, specialist in parts.specialists.items():
             specialist.save(draft / TIERS / name)
-        cascade = {"level": parts.level, "calibrations": {name: asdict(c) for name, c in parts.calibrations.items()}}
+        calibrations = {name: asdict(calibration) for name, calibration in parts.calibrations.items()}
+        cascade = {"level": parts.level, "calibrations": calibrations, "shown": {**parts.shown}}
         _write(draft / "cascade.json", cascade)
         _write(draft / "evidence.json", evidence)
         _write(draft / LEARNT, dict(parts.learnt))

@@ -16,7 +16,7 @@ from rung.models.encoder import Encoder
 from rung.models.endpoint import EndpointModel
 from rung.models.specialist import load_specialist, read_calibration
 from rung.models.static import load_static
-from rung.release.frozen import TIERS, Parts, Release, load_workload
+from rung.release.frozen import TIERS, Parts, Release, Shown, load_workload
 from rung.workload import EndpointTier, Field, SpecialistTier, Workload, find_key
 
 OWN_KEYWORDS = frozenset({"fill", "find", "synonyms", "template"})  # what a field's schema says to Rung and to nobody else
@@ -32,14 +32,17 @@ def asked_schema(workload: Workload) -> dict[str, Any]:
     return {**workload.schema, "properties": properties, "required": list(properties)}
 
 
-def open_tiers(workload: Workload, specialists: Mapping[str, Model]) -> list[tuple[str, Model, float, bool]]:
-    """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order."""
+def open_tiers(
+    workload: Workload, specialists: Mapping[str, Model], shown: Mapping[str, Sequence[Shown]] | None = None
+) -> list[tuple[str, Model, float, bool]]:
+    """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order; `shown`
+    are the cases that endpoints see before each of theirs, by tier."""
     asked = asked_schema(workload)
     tiers: list[tuple[str, Model, float, bool]] = []
     for tier in workload.tiers:
         if isinstance(tier, EndpointTier):
             key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
-            model: Model = EndpointModel(tier, workload.task, asked, key)
+            model: Model = EndpointModel(tier, workload.task, asked, key, tuple((shown or {}).get(tier.name, ())))
             if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
                 model = Redacting(model, workload.boundary.redact)
             tiers.append((tier.name, model, tier.timeout, True))
@@ -53,7 +56,7 @@ def build_cascade(workload: Workload, parts: Parts, release: str) -> Cascade:
     return Cascade(
         tiers=tuple(
             Tier(name, model, parts.calibrations[name], timeout, repairs)
-            for name, model, timeout, repairs in open_tiers(workload, parts.specialists)
+            for name, model, timeout, repairs in open_tiers(workload, parts.specialists, parts.shown)
         ),
         level=parts.level,
         release=release,
@@ -74,6 +77,7 @@ def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]
         },
         {name: read_calibration(calibration) for name, calibration in raw["calibrations"].items()},
         float(raw["level"]),
+        shown={name: [(text, fields) for text, fields in cases] for name, cases in raw["shown"].items()},
     )
     return workload, build_cascade(workload, parts, release.id)
 

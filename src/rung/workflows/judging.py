@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 from rung.cascade import Cascade, Tier
 from rung.cascade.checks import open_checks
 from rung.cascade.promise import Judged, Threshold, derive, levels
-from rung.cascade.redaction import Redacting
 from rung.cascade.templates import open_templates
 from rung.core import Decision, Model
 from rung.evaluation import Agreed, Evidence, climb, evaluate, judge
 from rung.gold import Example, Gold, GoldError, Shares, Split, digest_of, near_groups, read_gold, split
 from rung.models.calibration import Calibration
-from rung.models.endpoint import EndpointModel, Prompt
-from rung.release import Parts, asked_schema, close_models, open_tiers
+from rung.models.endpoint import Prompt
+from rung.release import Parts, Shown, close_models, open_tiers
 from rung.training.heads import Lost, Trained
 from rung.workflows.budget import Meter
 from rung.workflows.progress import Progress
 from rung.workflows.rehearsal import Remembered, rehearse, require_answers
-from rung.workflows.showing import Shown, shown, unshown
-from rung.workload import EndpointTier, Promise, Workload, find_key
+from rung.workflows.showing import shown_to, unshown
+from rung.workload import EndpointTier, Promise, Workload
 
 PATIENCE = 3_600.0  # seconds that a call may wait for its turn to be paid for; the endpoint's own timeout begins after that
 MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minutes; further gold goes to calibration
@@ -102,7 +101,8 @@ async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, T
     finally:
         await close_models(bare)
     lost = next((one.lost for one in trained.values() if one.lost), ())
-    return Made(Parts(specialists, known.calibrations, threshold.level), evidence, decisions, lost)
+    examples = shown_to(study.training, workload)
+    return Made(Parts(specialists, known.calibrations, threshold.level, shown=examples), evidence, decisions, lost)
 
 
 async def calibrate(
@@ -140,24 +140,15 @@ def open_draft(
 ) -> Cascade:
     """The workload's cascade before calibration: nothing is trusted, and endpoints' answers are remembered. Of `training` they
     are shown as many cases as their tiers say; a `meter` stands before what must be paid for."""
+    examples = shown_to(training, workload)
     tiers: list[Tier] = []
-    for tier, (name, model, timeout, repairs) in zip(workload.tiers, open_tiers(workload, specialists), strict=True):
+    for tier, (name, model, timeout, repairs) in zip(workload.tiers, open_tiers(workload, specialists, examples), strict=True):
         if isinstance(tier, EndpointTier):
-            examples = shown(training, workload, tier)
-            if examples:
-                model = _showing(workload, tier, examples)
             if meter:
-                model, timeout = meter(tier, model, examples), timeout + PATIENCE
-            model = _remembered(workload, tier, model, examples)
+                model, timeout = meter(tier, model, examples[name]), timeout + PATIENCE
+            model = _remembered(workload, tier, model, examples[name])
         tiers.append(Tier(name, model, _unjudged, timeout, repairs))
     return Cascade(tuple(tiers), inf, "draft", open_templates(workload), open_checks(workload))
-
-
-def _showing(workload: Workload, tier: EndpointTier, examples: Sequence[Shown]) -> Model:
-    key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
-    model = EndpointModel(tier, workload.task, asked_schema(workload), key, tuple(examples))
-    redacted = tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted"
-    return Redacting(model, workload.boundary.redact) if redacted else model
 
 
 def _remembered(workload: Workload, tier: EndpointTier, model: Model, examples: Sequence[Shown]) -> Model:

@@ -15,9 +15,8 @@ from typing import Any, cast
 from rung.cascade.redaction import redact
 from rung.core import Fields
 from rung.gold import Example, digest_of, near_groups
+from rung.release import Shown
 from rung.workload import EndpointTier, Workload
-
-Shown = tuple[str, Fields]  # a text and its answer
 
 
 def shown(training: Sequence[Example], workload: Workload, tier: EndpointTier) -> tuple[Shown, ...]:
@@ -27,6 +26,11 @@ def shown(training: Sequence[Example], workload: Workload, tier: EndpointTier) -
     whose answer cannot be masked alike is passed over.
     """
     return tuple(case for _, case in _chosen(training, workload, tier))
+
+
+def shown_to(training: Sequence[Example], workload: Workload) -> dict[str, tuple[Shown, ...]]:
+    """What every endpoint of the workload is shown, by its tier's name."""
+    return {tier.name: shown(training, workload, tier) for tier in workload.tiers if isinstance(tier, EndpointTier)}
 
 
 def unshown(training: Sequence[Example], workload: Workload) -> list[Example]:

@@ -37,6 +37,8 @@ FILES = {
     "docs/cli.md": "Every verb.",
     "docs/http.md": "Every route, with requests and responses.",
     "docs/recipes.md": "How a specialist is trained, by which recipe, and how small it may be.",
+    "docs/releases.md": "What a release holds, what its gate asks, how to promote, compare, try and roll back.",
+    "docs/memo.md": "How to read a selection memo, in two minutes or in ten.",
     "docs/promise.md": "How the promise is kept, and what it does not say.",
     "docs/make.py": "Turns code into the parts of the documentation that must agree with it.",
     "examples/support/": "A complete workload: customer messages of an invented shop.",
@@ -97,8 +99,9 @@ def _keys(node: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Iterat
 
 
 def _followed(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = node.get("$ref")
-    return root["$defs"][reference.rsplit("/", 1)[1]] if reference else node
+    """What a reference stands for; nothing where that is a key of its own, which has its place in the table."""
+    kind, _, name = node.get("$ref", "").removeprefix("#/").partition("/")
+    return root[kind][name] if kind == "$defs" else {} if kind else node
 
 
 # The verbs, from their help texts.
@@ -111,8 +114,9 @@ def verbs() -> str:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     parts = [_help([]), *(_help([name]) for name in names)]
     for group in app.registered_groups:
-        inside = [command.name for command in group.typer_instance.registered_commands] if group.typer_instance else []
-        parts += [_help([str(group.name)]), *(_help([str(group.name), name]) for name in inside if name)]
+        inside = group.typer_instance.registered_commands if group.typer_instance else []
+        named = [each.name or each.callback.__name__ for each in inside if each.callback]
+        parts += [_help([str(group.name)]), *(_help([str(group.name), name]) for name in named)]
     return "\n".join(parts)
 
 

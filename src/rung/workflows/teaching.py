@@ -19,6 +19,7 @@ from rung.workflows.budget import Meter
 from rung.workflows.judging import open_draft
 from rung.workflows.progress import Progress
 from rung.workflows.rehearsal import require_answers, spread
+from rung.workflows.showing import unshown
 from rung.workload import EndpointTier, Workload
 
 
@@ -35,8 +36,9 @@ async def consult(
     Asked as a tier is: inside the boundary, with what must not leave masked, once more where a check objects; about the gold
     too without its context, which the texts have not. Raises `EndpointSilent` if it does not answer.
     """
-    draft = open_draft(replace(workload, tiers=(teacher,)), {}, meter=meter)
-    known = spread([Agreed(Case(example.case.text), example.expected) for example in examples])
+    alone = replace(workload, tiers=(teacher,))
+    draft = open_draft(alone, {}, examples, meter)
+    known = spread([Agreed(Case(example.case.text), example.expected) for example in unshown(examples, alone)])
 
     async def ask(cases: Sequence[Case]) -> list[Answer | None]:
         asked = await climb(draft, cases, advance)

@@ -122,7 +122,8 @@ def _row(measure: dict[str, Any]) -> list[str]:
     low, high = 100 * measure["difference_at_least"], 100 * measure["difference_at_most"]
     margin = measure.get("margin")
     told = "" if margin is None else f"{'over' if measure['exceeded'] else 'not proven over'} the margin of {100 * margin:g}"
-    between = f"{low:+.1f} to {high:+.1f} points" if low <= high else "has moved since"
+    between = f"{low:+.1f} to {high:+.1f} points" if low <= high else "it has moved"
+    between = between if all(arm["of"] for arm in arms) else "-"
     return [measure["what"], *shares, between, told]
 
 

@@ -167,7 +167,7 @@ class Live:
             return
         challenger = _Opened(*await asyncio.to_thread(self._opener, trial.release))
         if self._wanted and self._wanted.id == trial.id and trial.against == self.release:
-            shadows = Shadows(trial.id, lambda case: self._ask(challenger, case))
+            shadows = Shadows(trial.id, lambda case: self._ask(challenger, case), lambda: self._opened.busy)
             self._tried = _Tried(trial, challenger, shadows, Watch(trial))
         else:
             await close_models(challenger.cascade)

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from rung.core import Case, Decision, same
 from rung.ledger import Ledger, Shadow
 
-ABREAST = 4  # cases that a challenger decides at once: it leaves the machine to those who wait for an answer
+ABREAST = 4  # cases that a challenger has in hand at once
+PATIENCE = 2.0  # seconds that a case waits for a moment in which nobody does
+BREATH = 0.01  # seconds between two looks for one
 KEPT = 1_000  # decisions that may wait to be recorded
 
 
@@ -17,10 +19,12 @@ class Shadows:
     """What one trial's challenger decides unseen. A case that comes while it has enough to do is left out: in the ledger the live
     release's decision then has no shadow."""
 
-    def __init__(self, trial: str, ask: Callable[[Case], Awaitable[Decision]]) -> None:
-        """Ask the challenger by `ask`."""
+    def __init__(self, trial: str, ask: Callable[[Case], Awaitable[Decision]], busy: Callable[[], object]) -> None:
+        """Ask the challenger by `ask`, while `busy` says that somebody waits only after some patience: they share the machine."""
         self._trial = trial
         self._ask = ask
+        self._busy = busy
+        self._at_work = 0
         self._asking: set[asyncio.Task[None]] = set()
         self._kept: list[Shadow] = []
         self._stopped = False
@@ -47,5 +51,13 @@ class Shadows:
         return asking
 
     async def _decide(self, case: Case, decision: Decision) -> None:
-        unseen = await self._ask(case)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while (self._busy() or self._at_work) and loop.time() < until:
+            await asyncio.sleep(BREATH)
+        self._at_work += 1
+        try:
+            unseen = await self._ask(case)
+        finally:
+            self._at_work -= 1
         self._kept.append(Shadow(self._trial, unseen, same(decision.answer, unseen.answer), datetime.now(UTC)))

@@ -14,13 +14,13 @@ from typing import Any, Generic, TypeVar
 
 from rung.ledger import Arm, Compared, End, Judged, Kind, Ledger, Marks, Observed, Trial
 from rung.release.trial import METRICS
-from rung.statistics.sequential import Comparison, Difference, Excess, Mean
+from rung.statistics.sequential import DIFFERENCES, Comparison, Difference, Excess, Mean
 
 ALPHA = 0.05  # the chance of a wrong halt, or of a wrong decision, in one trial
 LISTED = 20  # cases decided differently that are remembered
 
 _MEASURED: dict[Kind, tuple[str, ...]] = {
-    "shadow": ("person", "failed", "slow"),
+    "shadow": ("person", "failed"),  # and not how slow: it decides when nobody waits
     "canary": ("person", "failed", "slow", "overturned"),
     "ab": METRICS,
 }
@@ -29,17 +29,34 @@ Seen = TypeVar("Seen", Observed, Judged)
 Value = Callable[[Seen], float | None]
 
 
+class Paired:
+    """An always-valid interval of the second arm's mean less the first's, where both are observed on the same cases."""
+
+    def __init__(self, confidence: float) -> None:
+        """Nothing is seen yet."""
+        self._mean = Mean(confidence, (1 + DIFFERENCES) / 2)
+
+    def update(self, _: Sequence[bool], values: Sequence[float]) -> None:
+        """Takes the first arm's value and the second's, in turns."""
+        self._mean.update([(1 + new - old) / 2 for old, new in zip(values[::2], values[1::2], strict=True)])
+
+    def interval(self) -> tuple[float, float]:
+        """As `Difference.interval`."""
+        low, high = self._mean.interval()
+        return 2 * low - 1, 2 * high - 1
+
+
 class Measure(Generic[Seen]):
     """One share, or mean from 0 to 1, in both arms, and what is proven about the difference."""
 
-    def __init__(self, name: str, words: str, value: Value[Seen], excess: tuple[float, float] | None) -> None:
+    def __init__(self, name: str, words: str, value: Value[Seen], kind: Kind, excess: tuple[float, float] | None) -> None:
         """`value` is None for what does not count; `excess` has the margin and the alpha of a test that more of it is bad."""
         self.name, self.words = name, words
         self.margin = excess[0] if excess else None
         self.counts: dict[Arm, int] = {"live": 0, "challenger": 0}
         self._totals: dict[Arm, float] = {"live": 0.0, "challenger": 0.0}
         self._value = value
-        self._difference = Difference(1 - ALPHA)
+        self._difference = (Paired if kind == "shadow" else Difference)(1 - ALPHA)
         self._excess = Excess(*excess) if excess else None
 
     def take(self, seen: Sequence[Seen]) -> None:
@@ -61,7 +78,7 @@ class Measure(Generic[Seen]):
     @property
     def decision(self) -> Comparison:
         """Whether the challenger's share is proven to be higher or lower."""
-        return self._difference.decision()
+        return self._difference.decision() if isinstance(self._difference, Difference) else "undecided"
 
     @property
     def sentence(self) -> str:
@@ -160,7 +177,7 @@ class Tally:
         return {**document, "decision": self.decision, "error_control": _error_control(self.trial, len(self.measures))}
 
     def _pairs(self, compared: Sequence[Compared]) -> list[Observed]:
-        """Both decisions on each case, one after the other, so that the measures' blocks compare the same cases."""
+        """Both decisions on each case, one after the other, the live release's first."""
         self._compared += len(compared)
         self._alike += sum(each.agrees for each in compared)
         self._agreement.update([float(each.agrees) for each in compared])
@@ -213,8 +230,8 @@ def _measures(trial: Trial) -> tuple[list[Measure[Observed]], list[Measure[Judge
     }
     tests = {name: (trial.margins[name], ALPHA / len(names)) for name in names if trial.kind == "canary"}
     return (
-        [Measure(name, *cases[name], tests.get(name)) for name in names if name in cases],
-        [Measure(name, *verdicts[name], tests.get(name)) for name in names if name in verdicts],
+        [Measure(name, *cases[name], trial.kind, tests.get(name)) for name in names if name in cases],
+        [Measure(name, *verdicts[name], trial.kind, tests.get(name)) for name in names if name in verdicts],
     )
 
 

@@ -17,7 +17,7 @@ import uvicorn
 import rung
 from commands import KEYS, WEATHER
 from rung.gateway import Gateway
-from rung.ledger import LedgerError
+from rung.ledger import LedgerError, Promotion
 from rung.release import ReleaseError, ledger_of
 from small_workload import write_workload
 
@@ -85,7 +85,7 @@ def test_the_release_the_ledger_points_to_answers_also_when_the_files_have_chang
     workload = rung.load(folder)
     (release,) = (path.name for path in (folder / ".rung" / "releases").glob("[0-9a-f]*"))
     ledger = ledger_of(workload)
-    ledger.note_release(workload.name, release, datetime.now(UTC), {})
+    ledger.promote(Promotion(workload.name, release, datetime.now(UTC), "ada", ""), ledger.current_release(workload.name), {})
     asyncio.run(ledger.close())
     (folder / "replies" / "weather.md").write_text("Something else.\n")
     with rung.Embedded(rung.load(folder)) as embedded:

@@ -364,9 +364,9 @@ def simulated(folder: Path, seed: int, worse: float, cases: int = 3_000) -> Tria
     draw, ledger = random.Random(seed), open_ledger(f"sqlite:///{folder}/{seed}-{worse}.db")
     trial = begun(ledger, replace(CANARY, share=0.2))
     watch, records = Watch(trial), []
-    for _ in range(cases):
+    for number in range(cases):
         decision = accepted()
-        assignment = assign(trial, Case("x", id=f"{seed}-{decision.id}"))
+        assignment = assign(trial, Case("x", id=f"{seed}-{number}"))
         assert assignment
         rate = 0.02 + (worse if assignment.arm == "challenger" else 0.0)
         records.append(part(assignment.arm, for_review() if draw.random() < rate else decision))
@@ -484,22 +484,24 @@ def test_under_load_no_case_is_lost_or_mixed_while_trials_begin_halt_and_win(tmp
                 asked.append(asyncio.create_task(stand.live.decide(Case(f"case {len(asked)}"))))
                 await asyncio.sleep(0.002)
 
+        async def some() -> int:
+            before = len(asked)
+            await until(lambda: len(asked) >= before + 60)
+            return before
+
         async with stand:
             loading = asyncio.create_task(load())
             await stand.start(id="t1")
-            await asyncio.sleep(0.1)
+            await some()
             await asyncio.to_thread(stand.ledger.end_trial, "t1", End(NOON, "rung", "halted"))
             await until(lambda: stand.live.trial is None)
-            alone = len(asked)
-            await asyncio.sleep(0.1)
-            loading_alone = asked[alone:]
+            loading_alone = asked[await some() :]
             await stand.start(id="t2", kind="ab", metric="success")
-            await asyncio.sleep(0.1)
+            await some()
             moved = Promotion("small", "r2", NOON, "ada", "it won")
             await asyncio.to_thread(stand.ledger.promote, moved, "r1", {})
             await until(lambda: stand.live.release == "r2")
-            won = len(asked)
-            await asyncio.sleep(0.1)
+            won = await some()
             loading.cancel()
             decisions = list(await asyncio.gather(*asked))
             assert {task.result().release for task in loading_alone} == {"r1"}

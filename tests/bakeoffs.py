@@ -137,7 +137,7 @@ def bakeoff(*candidates: Candidate, volume: int | None = 40_000, **changes: Any)
         promise=PROMISE,
         limits=Limits(p99=0.3),
         volume=volume,
-        gold=GoldFacts("9f2c" * 16, 3_000, 1_000, cases, 0, 12, {"intent": dict(labels)}),
+        gold=GoldFacts("9f2c" * 16, 3_000, 1_000, cases, False, 0, 12, {"intent": dict(labels)}),
         candidates=candidates,
         spent=0.84,
         unfinished={},

@@ -17,7 +17,7 @@ from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.gold import near_duplicates, read_gold
 from rung.models.encoder import Encoder
 from rung.testing import FakeEndpoint, FakeModel, Reply
-from rung.workflows.bakeoff import bake
+from rung.workflows.bakeoff import bake, describe_gold
 from rung.workflows.budget import BudgetSpent, Meter, Purse
 from rung.workflows.entrants import line_up
 from rung.workflows.judging import open_study
@@ -259,6 +259,17 @@ def test_the_command_line_prints_a_table_json_and_the_memo(
     document = json.loads(first)
     assert [one["name"] for one in document["candidates"]] == [one.name for one in found.candidates]
     assert document["spent"] == found.spent
+
+
+def test_a_label_without_any_gold_is_counted_and_pinned_test_lines_are_told(tmp_path: Path, minilm: Encoder) -> None:
+    lines = [{**line, "split": "test"} if at % 4 == 0 else line for at, line in enumerate(messages(60))]
+    named = {"intent": {"enum": [*INTENTS, "sabotage"]}, "order": CONTENT["answer"]["properties"]["order"]}
+    answer = {"type": "object", "properties": named, "required": list(named)}
+    workload = write_workload(tmp_path, lines, answer=answer)
+    facts = describe_gold(workload, open_study(workload, silent), minilm, silent)
+    assert facts.labels == {"intent": {"refund": 20, "login": 20, "weather": 20, "sabotage": 0}} and facts.pinned
+    unpinned = write_workload(tmp_path, messages(60), answer=answer)
+    assert not describe_gold(unpinned, open_study(unpinned, silent), minilm, silent).pinned
 
 
 @pytest.fixture

@@ -67,7 +67,9 @@ def bake(workload: Workload, progress: Progress = silent, encoder: Encoder | Non
 def describe_gold(workload: Workload, study: Study, encoder: Encoder, progress: Progress) -> GoldFacts:
     """What there is to know about the gold behind a bake-off; likely label errors are looked for where cleanlab is there."""
     examples = study.gold.examples
-    labels = {name: Counter(_text(one.expected[name]) for one in examples) for name in study.gold.label_fields}
+    labels = {field.name: Counter(dict.fromkeys(map(_text, field.labels), 0)) for field in workload.fields if field.labels}
+    for name, counts in labels.items():
+        counts.update(_text(one.expected[name]) for one in examples)
     suspects: int | None = None
     if why_not(examples, workload.fields) is None:
         texts = [one.case.text for one in examples]
@@ -81,6 +83,7 @@ def describe_gold(workload: Workload, study: Study, encoder: Encoder, progress: 
         train=len(study.training),
         calibration=len(study.calibrating),
         test=len(study.held_out),
+        pinned=any(one.pinned == "test" for one in examples),
         leaked=len(study.parts.leaked),
         suspects=suspects,
         labels={name: dict(counts.most_common()) for name, counts in labels.items()},

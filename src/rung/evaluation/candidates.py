@@ -52,7 +52,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class GoldFacts:
-    """The gold behind a bake-off: its hash, cases in each part, whether the test cases are pinned (then no other new gold comes to
+    """The gold behind a bake-off: its hash, cases in each part, whether the test cases are pinned (then no other new gold joins
     them), cases whose near-duplicates lie on the other side of a pin, cases with a likely label error (None: not looked for), and
     each label's count, by field, those that the schema allows and gold does not have included."""
 

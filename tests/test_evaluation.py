@@ -344,3 +344,11 @@ def test_a_release_must_be_proven_to_drop_less_than_allowed(gained: int, lost: i
 def test_too_few_cases_prove_nothing_and_the_gate_says_what_they_could() -> None:
     with pytest.raises(GateError, match=r"loses less than 1\d\.\d points.*More test cases, or a wider limit, would help"):
         gate(EVIDENCE, Limits(dropped=0.02), Drop("f" * 64, 20, 0, 0, 0.95))
+
+
+def test_what_callers_send_along_is_not_kept_as_evidence_unless_the_file_asks_for_it() -> None:
+    customers = [f"jane{at % 4}@example.com" for at in range(40)]
+    evidence = served(["a", "b"] * 20, ["a", "b"] * 20, customer=customers)
+    assert "jane" in str(evidence.metrics.document())
+    assert "jane" not in str(evidence.document()) and "customer" not in str(evidence.document())
+    assert {one["by"] for one in evidence.document(["customer"])["metrics"]["slices"]} >= {"label", "customer"}

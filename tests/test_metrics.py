@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from rung.evaluation.asking import Agreed
 from rung.evaluation.confidence import BINS, POINTS
 from rung.evaluation.fields import CopyMetrics, LabelMetrics
 from rung.evaluation.metrics import Metrics, measure
-from rung.evaluation.rates import Estimate, Rate
+from rung.evaluation.rates import Estimate, Rate, draw, estimate
 from rung.workload import Boundary, Field, Limits, Promise, SpecialistTier, Workload
 
 LABELS = ("card", "fee", "refund", "other")
@@ -493,3 +494,19 @@ def test_bootstrap_intervals_are_as_wide_as_theory_says() -> None:
     assert cost is not None
     mean, reach = sum(costs) / 1000, 1.96 * stdev(costs) / sqrt(1000)
     assert (cost.value, cost.low, cost.high) == pytest.approx((mean, mean - reach, mean + reach), rel=0.01)
+
+
+def test_a_resampled_interval_covers_a_skewed_mean_about_as_often_as_it_says() -> None:
+    chance = np.random.default_rng(2)
+    draws = draw(300)
+    covered = 0
+    for _ in range(400):
+        values = chance.exponential(size=300)
+        found = estimate(lambda drawn, values=values: (drawn @ values) / drawn.sum(axis=1), draws, 300)
+        assert found is not None
+        covered += found.low <= 1 <= found.high
+    assert 0.91 <= covered / 400 <= 0.98
+
+
+def test_of_very_many_cases_fewer_resamples_are_drawn_so_that_memory_stays_bounded() -> None:
+    assert (draw(0).shape, draw(300).shape, draw(100_000).shape) == ((2000, 0), (2000, 300), (400, 100_000))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rung.cascade import Cascade, Tier
 from rung.core import Answer, Case, Decision
-from rung.ledger import Ledger, Promotion, open_ledger
+from rung.ledger import Ledger, PointerMoved, Promotion, open_ledger
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
 from rung.release import (
@@ -98,6 +98,18 @@ def test_a_rollback_needs_something_to_go_back_to(made: tuple[Workload, list[Rel
     promote(workload, releases[0], ledger, "ada", "first")
     with pytest.raises(NothingBefore, match="no release answered before"):
         rollback(workload, ledger, "bob", "")
+
+
+def test_a_promotion_in_the_place_of_a_release_that_answers_no_more_moves_nothing(
+    made: tuple[Workload, list[Release]], tmp_path: Path
+) -> None:
+    workload, releases = made
+    ledger = fresh(tmp_path)
+    promote(workload, releases[0], ledger, "ada", "")
+    promote(workload, releases[1], ledger, "bob", "meanwhile")
+    with pytest.raises(PointerMoved):
+        promote(workload, releases[2], ledger, "ada", "compared with the first", releases[0].id)
+    assert ledger.current_release(workload.name) == releases[1].id
 
 
 def test_a_rollback_to_a_release_that_is_gone_moves_nothing(tmp_path: Path) -> None:

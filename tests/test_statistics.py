@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy import stats
 
 from rung.statistics.binomial import interval, lower_bound
 from rung.statistics.paired import detectable, difference, holm, mcnemar, non_inferior, provable_margin
-from rung.statistics.resampling import Measure, bootstrap
 
 RUNS = 2000
 ALPHA = 0.05
@@ -183,50 +181,3 @@ def test_more_cases_or_fewer_discordant_ones_show_smaller_differences(cases: int
     assert detectable(cases, few) <= detectable(cases, many) + 1e-12
     assert detectable(4 * cases, many) <= detectable(cases, many) + 1e-12
     assert 0 < detectable(cases, few) <= 1
-
-
-def average(values: NDArray[np.float64]) -> Measure:
-    return lambda weights: weights @ values / len(values)
-
-
-def test_resampling_gives_the_same_interval_as_scipys_percentile_bootstrap() -> None:
-    values = np.random.default_rng(0).exponential(size=500)
-    ends = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
-    assert bootstrap(average(values), 500, resamples=20_000) == pytest.approx((ends.low, ends.high), abs=0.003)
-
-
-def test_resampling_is_the_same_for_the_same_seed_only() -> None:
-    values = np.random.default_rng(0).random(300)
-    assert bootstrap(average(values), 300, seed=4) == bootstrap(average(values), 300, seed=4)
-    assert bootstrap(average(values), 300, seed=4) != bootstrap(average(values), 300, seed=5)
-
-
-def test_every_resample_draws_as_many_cases_as_there_are_and_there_are_as_many_as_asked() -> None:
-    seen: list[NDArray[np.float64]] = []
-
-    def measure(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        seen.append(weights)
-        return weights[:, 0]
-
-    bootstrap(measure, 700, resamples=1001)
-    weights = np.concatenate(seen)
-    assert weights.shape == (1001, 700)
-    assert (weights.sum(axis=1) == 700).all()
-    assert weights.mean(axis=0) == pytest.approx(np.ones(700), abs=0.2)
-
-
-def test_a_resample_without_a_value_is_left_out() -> None:
-    def share_of_answered(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(invalid="ignore"):
-            return weights[:, 0] / weights[:, :2].sum(axis=1)
-
-    assert bootstrap(share_of_answered, 5) == (0.0, 1.0)
-
-
-def test_a_resampled_interval_covers_a_skewed_mean_about_as_often_as_it_says() -> None:
-    chance = np.random.default_rng(2)
-    covered = 0
-    for seed in range(400):
-        low, high = bootstrap(average(chance.exponential(size=300)), 300, resamples=500, seed=seed)
-        covered += low <= 1 <= high
-    assert 0.91 <= covered / 400 <= 0.98

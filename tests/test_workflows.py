@@ -356,7 +356,8 @@ def test_a_release_is_judged_on_cases_that_it_was_not_made_from_whatever_became_
     write_gold(tmp_path, [{**line, "split": "test"} for line in lines[150:]] + lines[:150])
     found = evaluate_release(workload, release)
     texts = {one.case.text for one in found.cases}
-    assert texts >= {line["input"] for line in lines[240:]} and found.left_out > 50
+    fresh = {line["input"] for line in lines[240:]}
+    assert len(texts & fresh) > 50 and found.left_out > 50  # of near-duplicates one is judged
     assert not {digest_of(text) for text in texts} & seen_by(release)
     seen = [line for line in lines[:240] if digest_of(line["input"]) in seen_by(release)]
     write_gold(tmp_path, [{**line, "split": "test"} for line in seen[:60]] + seen[60:])
@@ -371,13 +372,14 @@ def test_an_evaluation_is_the_same_on_every_run_to_the_byte(small: tuple[Workloa
         assert render("Evaluation", first.blocks()) == render("Evaluation", second.blocks())
     documents = [found.document() for found in (first, second)]
     measured = [document.pop("measured") for document in documents]
-    assert json.dumps(documents[0]) == json.dumps(documents[1]) and measured[0]["timed_cases"] == 72
+    assert json.dumps(documents[0]) == json.dumps(documents[1]) and measured[0]["timed_cases"] == 71
 
 
 def test_one_tier_may_be_judged_alone_and_other_parts_of_the_gold(small: tuple[Workload, Release]) -> None:
     workload, release = small
-    assert len(evaluate_release(workload, release, part="calibration").cases) > 60
-    assert evaluate_release(workload, release, tier="specialist").evidence.cases == 72
+    calibrated = evaluate_release(workload, release, part="calibration")
+    assert len(calibrated.cases) > 60 and "this is no evidence" in render_markdown("", calibrated.blocks())
+    assert evaluate_release(workload, release, tier="specialist").evidence.cases == 71
     with pytest.raises(ReleaseError, match=r"has no tier 'phi'; it has: specialist"):
         evaluate_release(workload, release, tier="phi")
 

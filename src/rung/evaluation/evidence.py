@@ -5,7 +5,7 @@ It asks through `decide`, so what it judges is what will be served. It knows not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from rung.cascade.promise import Threshold
 from rung.core import Decision, Fields, same
 from rung.evaluation.asking import Agreed, Tick, ask_all, right
 from rung.evaluation.metrics import Metrics, measure
+from rung.evaluation.slices import LENGTH
 from rung.statistics.binomial import lower_bound, upper_bound
 from rung.workload import Promise, Workload
 
@@ -62,10 +63,14 @@ class Evidence:
         """How many of those wrongly."""
         return sum(tier.wrong for tier in self.tiers)
 
-    def document(self) -> dict[str, Any]:
-        """The evidence as JSON, with the exact bounds on the error among answered cases. No case is in it, nor any answer."""
+    def document(self, attributes: Collection[str] = ()) -> dict[str, Any]:
+        """The evidence as JSON, with the exact bounds on the error among answered cases. No case is in it, nor any answer; of
+        slices by what callers send along only those by these `attributes`, for their values may name somebody."""
         confidence = self.promise.confidence
         metrics = {name: value for name, value in self.metrics.document().items() if name != "disagreements"}
+        kept = {LENGTH, *attributes, *(field.name for field in self.metrics.fields)}
+        for name in ("slices", "worst"):
+            metrics[name] = [one for one in metrics[name] if one["by"] in kept]
         return {
             **asdict(replace(self, metrics=None)),  # pyright: ignore[reportArgumentType]  # its own document is shorter
             "metrics": metrics,

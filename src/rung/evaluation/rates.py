@@ -14,6 +14,8 @@ from rung.statistics.binomial import interval
 
 DIGITS = 6  # significant ones, in JSON
 RESAMPLES = 2000
+FEWEST = 400  # of many cases
+LARGEST = 40_000_000  # numbers drawn: 160 MB
 ROWS = 250  # resamples at a time, so that memory stays bounded
 
 Draws = NDArray[np.float32]  # [resamples, cases]: how often each resample has each case
@@ -60,10 +62,10 @@ def rate(count: int, of: int) -> Rate:
 
 
 def draw(cases: int) -> Draws:
-    """`RESAMPLES` times as many cases as there are, drawn with replacement, always the same. One draw serves every figure:
-    `rung.statistics.resampling` draws anew for each, and drawing is what takes longest."""
+    """`RESAMPLES` times as many cases as there are, drawn with replacement, always the same; beyond 20,000 cases fewer times, so
+    that memory stays bounded. One draw serves every figure, for drawing is what takes longest."""
     rng = np.random.default_rng(0)
-    drawn = np.zeros((RESAMPLES, cases), np.float32)
+    drawn = np.zeros((max(min(RESAMPLES, LARGEST // max(cases, 1)), FEWEST), cases), np.float32)
     for row in drawn if cases else ():
         row[:] = np.bincount(rng.integers(0, cases, cases), minlength=cases)
     return drawn

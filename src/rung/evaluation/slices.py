@@ -21,6 +21,7 @@ from rung.statistics.paired import holm
 from rung.workload import Workload
 
 FEWEST, MOST = 2, 30  # distinct values of a context key that makes slices
+LENGTH = "characters"  # by which texts are cut into bands
 SIGNIFICANT = 0.05  # the chance that any slice at all is named although none is worse
 
 Groups = Mapping[str, Sequence[int]]  # by the slice's name, the positions of its findings
@@ -88,7 +89,7 @@ def cut(workload: Workload, findings: Sequence[Finding]) -> list[Slice]:
     each a text, number, truth value or null, are `FEWEST` to `MOST` different ones."""
     names = [field.name for field in workload.fields if field.fill == "label"]
     by = {name: _grouped([one.expected.get(name, ...) for one in findings]) for name in names}
-    by |= {"characters": _lengths(findings)}
+    by |= {LENGTH: _lengths(findings)}
     for key in sorted({key for one in findings for key in one.case.context} - by.keys()):
         values = [one.case.context.get(key, ...) for one in findings]
         groups = _grouped(values)

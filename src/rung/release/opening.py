@@ -33,16 +33,21 @@ def asked_schema(workload: Workload) -> dict[str, Any]:
 
 
 def open_tiers(
-    workload: Workload, specialists: Mapping[str, Model], shown: Mapping[str, Sequence[Shown]] | None = None
+    workload: Workload,
+    specialists: Mapping[str, Model],
+    shown: Mapping[str, Sequence[Shown]] | None = None,
+    most: int | None = None,
 ) -> list[tuple[str, Model, float, bool]]:
     """Each tier's name, model, timeout in seconds and whether it is asked again on objections, in the workload's order; `shown`
-    are the cases that endpoints see before each of theirs, by tier."""
+    are the cases that endpoints see before each of theirs, by tier, and `most` the tokens an answer may have that is paid by
+    them."""
     asked = asked_schema(workload)
     tiers: list[tuple[str, Model, float, bool]] = []
     for tier in workload.tiers:
         if isinstance(tier, EndpointTier):
             key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
-            model: Model = EndpointModel(tier, workload.task, asked, key, tuple((shown or {}).get(tier.name, ())))
+            examples = tuple((shown or {}).get(tier.name, ()))
+            model: Model = EndpointModel(tier, workload.task, asked, key, examples, most=most)
             if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
                 model = Redacting(model, workload.boundary.redact)
             tiers.append((tier.name, model, tier.timeout, True))

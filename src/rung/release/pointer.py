@@ -12,6 +12,8 @@ from rung.models.encoder import open_encoder
 from rung.release.frozen import Release, ReleaseError, find_release, inputs_of, load_release, require_gated
 from rung.workload import Workload
 
+ANY = ""  # no release's id
+
 
 class NothingBefore(RungError):
     """There is no release to go back to."""
@@ -57,8 +59,10 @@ def named_release(workload: Workload, name: str) -> Release:
     return load_release(workload.state / "releases" / found[0])
 
 
-def promote(workload: Workload, release: Release, ledger: Ledger, by: str, why: str) -> bool:
+def promote(workload: Workload, release: Release, ledger: Ledger, by: str, why: str, instead_of: str | None = ANY) -> bool:
     """Point the ledger at this release: from now on it is the one that answers. Says whether that moved the pointer.
+
+    `instead_of` is the release that answers until then, where it matters which one that is.
 
     Raises `Ungated` for a release whose evidence does not say that it passed its gate, `PointerMoved` if somebody else moved
     the pointer meanwhile.
@@ -66,7 +70,8 @@ def promote(workload: Workload, release: Release, ledger: Ledger, by: str, why: 
     current = ledger.current_release(workload.name)
     if current == release.id:
         return False
-    _point(release, ledger, Promotion(workload.name, release.id, datetime.now(UTC), by, why), current)
+    promotion = Promotion(workload.name, release.id, datetime.now(UTC), by, why)
+    _point(release, ledger, promotion, current if instead_of == ANY else instead_of)
     return True
 
 

@@ -14,7 +14,7 @@ from rung.evaluation import ask_all, right
 from rung.gold import Example, digest_of, read_gold, split
 from rung.models.encoder import open_encoder
 from rung.release import Release, close_models, learnt_by, open_release, seen_by
-from rung.workflows.judging import examples, shares_of
+from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workload import Workload
@@ -106,7 +106,7 @@ def compare_releases(workload: Workload, before: Release, after: Release, progre
     """Both releases on the test cases of the gold as it is now that neither was made from."""
     gold = read_gold(workload)
     known = {**learnt_by(before), **learnt_by(after)}
-    held_out = unseen(examples(gold, split(gold, shares_of(gold), taught=known).test), before, after)
+    held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=known).test), before, after)
     decisions = [finish(decide_all(release, held_out, progress)) for release in (before, after)]
     found = (_flip(example, *pair) for example, *pair in zip(held_out, *decisions, strict=True))
     flips = sorted((flip for flip in found if flip), key=lambda flip: (KINDS.index(flip.kind), flip.line))

@@ -11,7 +11,7 @@ import numpy as np
 
 from rung.cascade import Cascade
 from rung.cascade.promise import Threshold
-from rung.charts import Block, Fact
+from rung.charts import Block, Callout, Fact
 from rung.core import Decision
 from rung.evaluation import Agreed, Evidence, Metrics, evaluate, gate
 from rung.evaluation.report import evaluation_blocks
@@ -19,8 +19,8 @@ from rung.gold import Example, GoldError, Part, read_gold, split
 from rung.models.encoder import open_encoder
 from rung.release import Release, ReleaseError, close_models, learnt_by, open_release
 from rung.workflows.difference import unseen
-from rung.workflows.judging import examples, shares_of
-from rung.workflows.loading import arrive, ask_alone
+from rung.workflows.judging import distinct, shares_of
+from rung.workflows.loading import WARMING, arrive, ask_alone
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workflows.weighing import arrivals, rate_of
@@ -63,7 +63,12 @@ class Evaluation:
         if self.left_out:
             facts.append(Fact("Left out", f"{self.left_out:,} cases", "this release was made from them"))
         texts = [(f"Line {one.line:,}", one.case.text) for one in self.cases]
-        return evaluation_blocks(name, self.metrics, self.evidence.promise, self.evidence.threshold, facts, texts)
+        blocks = evaluation_blocks(name, self.metrics, self.evidence.promise, self.evidence.threshold, facts, texts)
+        if self.part != "test":
+            blocks[0] = Callout("neutral", f"{name} on {self.part} cases", "It was made from these cases: this is no evidence.")
+        elif self.tier:
+            blocks[0] = Callout("neutral", name, "The promise is that of the whole release, not of one tier.")
+        return blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +110,14 @@ def measure_load(found: Evaluation) -> Load:
 
 async def _measure_load(found: Evaluation) -> Load:
     _, cascade = open_release(found.release, open_encoder())
+    asked = _alone(cascade, found.tier)
     cases = [found.cases[at].case for at in arrivals([one.case for one in found.cases])]
     rate = rate_of(found.workload)
     try:
-        await ask_alone(cascade, cases[:20])  # opens what is opened on first use
         began = process_time()
-        await ask_alone(cascade, cases)
-        cpu = (process_time() - began) / (len(cases) + min(len(cases), 20))
-        seconds = await arrive(cascade, cases, rate)
+        await ask_alone(asked, cases)
+        cpu = (process_time() - began) / (len(cases) + min(len(cases), WARMING))
+        seconds = await arrive(asked, cases, rate)
     finally:
         await close_models(cascade)
     p50, p95, p99 = (float(np.quantile(seconds, share, method="higher")) for share in (0.5, 0.95, 0.99))
@@ -135,7 +140,7 @@ def evaluate_release(
 
 async def _evaluate(workload: Workload, release: Release, progress: Progress, part: Part, tier: str) -> Evaluation:
     gold = read_gold(workload)
-    drawn = examples(gold, getattr(split(gold, shares_of(gold), taught=learnt_by(release)), part))
+    drawn = distinct(gold, getattr(split(gold, shares_of(gold), taught=learnt_by(release)), part))
     cases = unseen(drawn, release) if part == "test" else drawn
     if not cases:
         raise GoldError(workload.gold, [(0, f"has no {part} case that release {release.id[:12]} was not made from. Add gold.")])

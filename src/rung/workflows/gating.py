@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rung.core import Decision
 from rung.evaluation import Agreed, Drop, gate_drop, right
-from rung.gold import Example, read_gold, split
+from rung.gold import Example, digest_of, read_gold, split
 from rung.ledger import Ledger
-from rung.release import Release, current_release, learnt_by, ledger_of, load_workload, named_release, promote
+from rung.release import (
+    Release,
+    current_release,
+    learnt_by,
+    ledger_of,
+    load_workload,
+    named_release,
+    promote,
+    require_gated,
+    seen_by,
+)
 from rung.workflows.difference import decide_all, unseen
-from rung.workflows.judging import examples, shares_of
+from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workload import Workload
@@ -19,23 +30,31 @@ from rung.workload import Workload
 def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Progress = silent) -> tuple[Release, bool]:
     """Promote the release whose id begins with `name`, and say whether that moved the pointer.
 
-    Where its limits say how far it may drop, it is first put beside the release that answers now; one that has answered before
-    is not asked again. Raises `GateError`, and what `named_release` and `promote` raise.
+    Where its limits say how far it may drop, it is first put beside the release that answers now, unless its own gate was; one
+    that has answered before is not asked again. Raises `GateError`, and what `named_release` and `promote` raise.
     """
-    release, ledger = named_release(workload, name), ledger_of(workload)
-    limits = load_workload(release).limits
-    before = live_release(workload, ledger)
-    known = {one.release for one in ledger.promotions(workload.name)}
-    if limits.dropped is not None and before and before.id != release.id and release.id not in known:
-        gold = read_gold(workload)
-        taught = {**learnt_by(release), **learnt_by(before)}
-        held_out = examples(gold, split(gold, shares_of(gold), taught=taught).test)
-        held_out = unseen(held_out, release, before)
-        decisions = finish(decide_all(release, held_out, progress))
-        gate_drop(drop_between(workload, before, held_out, decisions, progress), limits)
-    moved = promote(workload, release, ledger, by, why)
-    finish(ledger.close())
-    return release, moved
+    release, ledger = require_gated(named_release(workload, name)), ledger_of(workload)
+    try:
+        limits = load_workload(release).limits
+        pointed = ledger.current_release(workload.name)
+        known = release.id in {one.release for one in ledger.promotions(workload.name)} or gated_against(release) == pointed
+        if limits.dropped is not None and pointed not in (None, release.id) and not known:
+            before = current_release(workload, ledger)
+            gold = read_gold(workload)
+            taught = {**learnt_by(release), **learnt_by(before)}
+            held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=taught).test), release, before)
+            decisions = finish(decide_all(release, held_out, progress))
+            gate_drop(drop_between(workload, before, held_out, decisions, progress), limits)
+        return release, promote(workload, release, ledger, by, why, pointed)
+    finally:
+        finish(ledger.close())
+
+
+def gated_against(release: Release) -> str | None:
+    """The release that this one was put beside when it was gated, if any answered then."""
+    gate: dict[str, Any] = release.evidence["gate"]
+    drop: dict[str, Any] = gate.get("drop") or {}
+    return drop.get("against")
 
 
 def live_release(workload: Workload, ledger: Ledger) -> Release | None:
@@ -47,7 +66,8 @@ def drop_between(
     workload: Workload, before: Release, cases: Sequence[Example], after: Sequence[Decision], progress: Progress
 ) -> Drop:
     """What is gained and lost on these cases by what `after` decided about them, against the release `before`."""
-    kept = [(one, decision) for one, decision in zip(cases, after, strict=True) if unseen([one], before)]
+    seen = seen_by(before)
+    kept = [(one, new) for one, new in zip(cases, after, strict=True) if digest_of(one.case.text) not in seen]
     decisions = finish(decide_all(before, [one for one, _ in kept], progress))
     helps = [(_helps(old, one), _helps(new, one)) for old, (one, new) in zip(decisions, kept, strict=True)]
     gained, lost = helps.count((False, True)), helps.count((True, False))

@@ -36,15 +36,20 @@ MOST_ANCHORS = 12_000  # training cases: a kernel inverse beyond them takes minu
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A workload's gold, divided: the cases that are learnt from; those that the level is derived on, one of each group of
-    near-duplicates, with their share of the gold; and those that the evidence comes from."""
+    """A workload's gold, divided: the cases that are learnt from; those that the level is derived on, with their share of the
+    gold; and those that the evidence comes from. Of the last two there is one of each group of near-duplicates."""
 
     gold: Gold
     parts: Split
     training: list[Example]
     calibrating: list[Agreed]
-    held_out: list[Agreed]
+    testing: list[Example]
     share: float
+
+    @property
+    def held_out(self) -> list[Agreed]:
+        """The test cases with their answers."""
+        return [Agreed(example.case, example.expected) for example in self.testing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,8 @@ def open_study(workload: Workload, progress: Progress, taught: Collection[str] =
     with progress("splitting the gold"):
         shares = shares_of(gold)
         parts = split(gold, shares, taught=taught)
-    calibrating = agreed(gold, _distinct(gold, parts.calibration))
-    return Study(gold, parts, examples(gold, parts.train), calibrating, agreed(gold, parts.test), shares.calibration)
+    calibrating = [Agreed(one.case, one.expected) for one in distinct(gold, parts.calibration)]
+    return Study(gold, parts, examples(gold, parts.train), calibrating, distinct(gold, parts.test), shares.calibration)
 
 
 async def make_cascade(workload: Workload, study: Study, trained: Mapping[str, Trained], progress: Progress) -> Made:
@@ -162,18 +167,14 @@ def _unjudged(signals: Mapping[str, float]) -> float:
     return 0.0
 
 
-def agreed(gold: Gold, indices: NDArray[np.int64]) -> list[Agreed]:
-    """The cases at these positions with their answers."""
-    return [Agreed(example.case, example.expected) for example in examples(gold, indices)]
-
-
 def examples(gold: Gold, indices: NDArray[np.int64]) -> list[Example]:
     """The gold at these positions."""
     positions: list[int] = indices.tolist()
     return [gold.examples[position] for position in positions]
 
 
-def _distinct(gold: Gold, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One case of each group of near-duplicates: copies of one message are not independent evidence for a bound."""
-    groups = near_groups([example.case.text for example in examples(gold, indices)])
-    return indices[np.unique(groups, return_index=True)[1]]
+def distinct(gold: Gold, indices: NDArray[np.int64]) -> list[Example]:
+    """The gold at these positions, one of each group of near-duplicates: copies of one message are not independent evidence."""
+    found = examples(gold, indices)
+    firsts: list[int] = np.unique(near_groups([example.case.text for example in found]), return_index=True)[1].tolist()
+    return [found[first] for first in sorted(firsts)]

@@ -25,6 +25,7 @@ from rung.release import Parts, build_cascade, close_models, open_specialist
 from rung.training.tfidf import load_tfidf
 from rung.workload import SpecialistTier, Workload, load
 
+WARMING = 20  # cases that are asked before time is taken
 TFIDF = "tf-idf"  # what stands for the baseline, which is no recipe of a workload file
 
 
@@ -44,7 +45,7 @@ async def arrive(cascade: Cascade, cases: Sequence[Case], rate: float) -> list[f
 
 async def ask_alone(cascade: Cascade, cases: Sequence[Case]) -> float:
     """Seconds that a case takes on average, one at a time."""
-    for case in cases[:20]:  # what is opened on first use is not the cases'
+    for case in cases[:WARMING]:  # what is opened on first use is not the cases'
         await decide(case, cascade)
     began = time.perf_counter()
     for case in cases:

@@ -21,10 +21,9 @@ from rung.release import (
     inputs_of,
     ledger_of,
     left_behind,
-    promote,
 )
 from rung.training.heads import Lost
-from rung.workflows.gating import drop_between, live_release
+from rung.workflows.gating import drop_between, live_release, promote_gated
 from rung.workflows.judging import Made, Study, examples, make_cascade, open_study
 from rung.workflows.lineage import origin_of, taught
 from rung.workflows.progress import Progress, silent
@@ -64,9 +63,10 @@ def train(
         found = find_release(workload, inputs, parent.id if parent else None)
         release = found or finish(_train(workload, progress, encoder, inputs, parent))
     ledger = ledger_of(workload)
-    if not hold and left_behind(workload, release, ledger) is None:
-        promote(workload, release, ledger, by, "made from the workload's files as they are")
+    unwanted = hold or left_behind(workload, release, ledger)
     finish(ledger.close())
+    if not unwanted:
+        promote_gated(workload, release.id, by, "made from the workload's files as they are", progress)
     return release
 
 
@@ -79,14 +79,14 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
     gate(made.evidence, workload.limits, drop)
     about = {
         "parent": parent.id if parent else None,
-        "gold": _gold_document(study.gold, study.parts, len(study.calibrating)),
+        "gold": _gold_document(study),
         "gate": {"passed": True, "drop": drop and drop.document()},
     }
     report = [describe(made.evidence, workload.name, workload.volume), *_notes(study.gold, study.parts)]
     report += _lost_note(study.training, made.lost)
     seen = {digest_of(one.case.text) for one in [*study.training, *examples(study.gold, study.parts.calibration)]}
     frozen = replace(made.parts, learnt=taught(workload, study.training, trained, origin), seen=seen)
-    return freeze(workload, frozen, inputs, made.evidence.document() | about, "\n".join(report))
+    return freeze(workload, frozen, inputs, made.evidence.document(workload.limits.slices) | about, "\n".join(report))
 
 
 def _drop(workload: Workload, study: Study, made: Made, progress: Progress) -> Drop | None:
@@ -95,8 +95,7 @@ def _drop(workload: Workload, study: Study, made: Made, progress: Progress) -> D
         return None
     ledger = ledger_of(workload)
     before = live_release(workload, ledger)
-    held_out = examples(study.gold, study.parts.test)
-    drop = drop_between(workload, before, held_out, made.decisions, progress) if before else None
+    drop = drop_between(workload, before, study.testing, made.decisions, progress) if before else None
     finish(ledger.close())
     return drop
 
@@ -120,6 +119,6 @@ def _lost_note(examples: Sequence[Example], lost: Sequence[Lost]) -> list[str]:
     return [f"Note: {len(shown):,} copied values were not found in their texts, or not beside the rest of their item: {named}."]
 
 
-def _gold_document(gold: Gold, parts: Split, distinct: int) -> dict[str, object]:
-    counts = {"train": len(parts.train), "calibration": distinct, "test": len(parts.test)}
-    return {"digest": gold.digest, "cases": len(gold.examples), **counts}
+def _gold_document(study: Study) -> dict[str, object]:
+    counts = {"train": len(study.training), "calibration": len(study.calibrating), "test": len(study.testing)}
+    return {"digest": study.gold.digest, "cases": len(study.gold.examples), **counts}

@@ -246,16 +246,12 @@ def tossed(draws: np.random.Generator, count: int, cases: int = 600) -> list[Can
 
 
 def test_of_many_that_are_all_alike_hardly_ever_two_are_told_apart_although_the_results_pick_the_pair() -> None:
-    draws, runs = np.random.default_rng(5), 200
-    table = rule = 0
+    draws, runs, told = np.random.default_rng(5), 200, 0
     for _ in range(runs):
-        found = bakeoff(*tossed(draws, 12))
-        first = best(found.candidates)
-        assert first is not None
-        compared = compare(found.candidates, by_right)
-        table += any(compared[one.name, first.name].differs for one in found.candidates if one is not first)
-        rule += any(one.apart is not None and one.apart.differs for one in rank(found, COSTS, None))
-    assert table <= 0.08 * runs and rule <= 0.08 * runs  # 5 % and luck; corrected for eleven comparisons, the table has 12 %
+        made = tossed(draws, 12)
+        first, compared = best(made), compare(made, by_right)
+        told += any(one.differs for (_, against), one in compared.items() if first and against == first.name)
+    assert told <= 0.07 * runs  # 5 % and luck; corrected for eleven comparisons it is 14 %
 
 
 def test_p_is_corrected_for_all_pairs_but_where_the_baseline_is_known_before_any_result() -> None:
@@ -268,6 +264,9 @@ def test_p_is_corrected_for_all_pairs_but_where_the_baseline_is_known_before_any
     first = min(fixed.values(), key=lambda one: one.p)
     assert first.adjusted == pytest.approx(min(1, 3 * first.p))
     assert pairs["toss 1", "toss 2"].gained == pairs["toss 2", "toss 1"].lost
+    ranking = rank(bakeoff(*four), COSTS, None)
+    helped = compare(four, by_helped)
+    assert [one.apart for one in ranking[1:]] == [helped[one.name, ranking[0].name] for one in ranking[1:]]
     assert "all pairs of candidates (6)." in text(bakeoff(*four))
     assert "No result decided that: p is corrected for these 3 comparisons." in text(bakeoff(large, *four[1:]))
     two = [large, replace(four[1], large=True), *four[2:]]  # which of them is held against is a result
@@ -275,12 +274,13 @@ def test_p_is_corrected_for_all_pairs_but_where_the_baseline_is_known_before_any
 
 
 def test_the_first_page_has_the_corrected_p() -> None:
-    found = bakeoff(STATIC, HEADS, FINETUNE)
-    choice = choose(found, COSTS)
-    assert choice.chosen == "finetune"
-    gap = compare(found.candidates, by_right)["finetune", "heads"]
-    assert gap.adjusted > gap.p and f"instead of 87.2 %: {gap.sentence};" in text(found)
-    assert gap.sentence.endswith(f"corrected {spell_p(gap.adjusted)})")
+    found = bakeoff(*tossed(np.random.default_rng(8), 4))
+    taken = choose(found, COSTS).chosen
+    other = best([one for one in found.candidates if one.name != taken])
+    assert taken is not None and other is not None
+    gap = compare(found.candidates, by_right)[taken, other.name]
+    assert gap.adjusted > gap.p and gap.sentence.endswith(f"corrected {spell_p(gap.adjusted)})")
+    assert f": {gap.sentence}; 99 of 100 answers" in text(found)
 
 
 # How sure the promise is after choosing

@@ -2,7 +2,8 @@
 
 The rule: of the candidates that keep the promise and every limit, the cheapest, counting endpoints, machines of one's own and
 the people who decide what it leaves. Where others cost at most 5 % more and the cases they answer rightly cannot be told apart
-from the cheapest one's (exact McNemar test, Holm-corrected, 5 %), the smallest of these. Where people alone are cheaper, none.
+from the cheapest one's (exact McNemar test, Holm-corrected for all pairs, 5 %), the smallest of these. Where people alone are
+cheaper, none.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.evaluation.comparisons import Comparison, by_helped, compare
@@ -16,7 +16,8 @@ CLOSE = 0.05  # of the cheapest total: what costs no more above it may be taken 
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """One candidate with its bill. `open` says that it may be released: it keeps the promise and every limit. `apart` compares
-    the cases it answers rightly with the cheapest open one's; None for what is not open, and for the cheapest itself."""
+    the cases it answers rightly with the cheapest open one's, corrected for all pairs of candidates, as which is cheapest is a
+    result; None for what is not open, and for the cheapest itself."""
 
     candidate: Candidate
     bill: Bill
@@ -33,9 +34,8 @@ def rank(bakeoff: Bakeoff, costs: Costs, volume: int | None) -> list[Ranked]:
     """All candidates: those that may be released first, then the others, each from the cheapest on."""
     ranked = [Ranked(one, bill(one, costs, volume), one.threshold is not None and not one.refused) for one in bakeoff.candidates]
     ranked.sort(key=lambda one: (not one.open, one.bill.total, *_size(one.candidate)))
-    able = [one.candidate for one in ranked if one.open]
-    apart = {one.candidate: one for one in compare(able, able[0], by_helped)} if able else {}
-    return [Ranked(one.candidate, one.bill, one.open, apart.get(one.name)) for one in ranked]
+    pairs = compare(bakeoff.candidates, by_helped)
+    return [replace(one, apart=pairs.get((one.name, ranked[0].name))) if one.open else one for one in ranked]
 
 
 def pick(ranking: Sequence[Ranked], costs: Costs) -> Ranked | None:
@@ -51,6 +51,13 @@ def pick(ranking: Sequence[Ranked], costs: Costs) -> Ranked | None:
 def large(bakeoff: Bakeoff) -> Candidate | None:
     """The large baseline that is right most often, if any is named."""
     return best([one for one in bakeoff.candidates if one.large])
+
+
+def fixed(bakeoff: Bakeoff) -> str | None:
+    """The one large baseline: what others are held against before any result is known. None where the results decide on that,
+    because there is none, or are several."""
+    names = [one.name for one in bakeoff.candidates if one.large]
+    return names[0] if len(names) == 1 else None
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate | None:

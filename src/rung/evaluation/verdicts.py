@@ -17,7 +17,7 @@ from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.evaluation.comparisons import SIGNIFICANT, by_helped, by_right, compare
 from rung.evaluation.metrics import Metrics
 from rung.evaluation.money import by_person, crossover, dollars
-from rung.evaluation.ranking import Ranked, best, large
+from rung.evaluation.ranking import Ranked, best, fixed, large
 from rung.evaluation.rates import rate
 from rung.statistics.binomial import binomial_tail
 from rung.statistics.paired import holm
@@ -119,7 +119,7 @@ def _behind_people(bakeoff: Bakeoff, big: Candidate) -> Verdict | None:
     small = best([one for one in bakeoff.candidates if not one.large])
     if small is None:
         return None
-    (gap,) = compare([big], small, by_right)
+    gap = compare(bakeoff.candidates, by_right, fixed(bakeoff))[big.name, small.name]
     said = f"The large model is {_is_right(big)}, the best other {_is_right(small)}: {gap.sentence}."
     if gap.difference > 0 and gap.differs:
         return Verdict(
@@ -137,7 +137,7 @@ def _linear(ranking: Sequence[Ranked], taken: Ranked | None) -> Verdict | None:
     other = next((one for one in most if one is not linear), None)
     if linear is None or other is None or taken is None:
         return None
-    (gap,) = compare([linear.candidate], other.candidate, by_helped)
+    gap = compare([one.candidate for one in ranking], by_helped)[linear.name, other.name]
     if gap.difference < 0 and (gap.differs or not gap.loses_less_than(MARGIN)):
         return None
     said = (

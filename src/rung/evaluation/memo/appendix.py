@@ -101,9 +101,9 @@ def _sources(confidence: str) -> Iterator[tuple[str, str]]:
         "The rule",
         "Of the candidates that keep the promise and every limit, the cheapest a case, counting endpoints, machines of one's own "
         f"and the people who decide what it leaves. Where others cost at most {percent(CLOSE)} more and the cases they answer "
-        f"rightly cannot be told apart from the cheapest one's (exact McNemar test, Holm-corrected, {percent(SIGNIFICANT)}), the "
-        "smallest of these: what needs no endpoint before what needs one, then fewer bytes, then less machine time. Where people "
-        "alone are cheaper, none.",
+        "rightly cannot be told apart from the cheapest one's (exact McNemar test, Holm-corrected for all pairs, "
+        f"{percent(SIGNIFICANT)}), the smallest of these: what needs no endpoint before what needs one, then fewer bytes, then "
+        "less machine time. Where people alone are cheaper, none.",
     )
     yield (
         "Right",
@@ -117,15 +117,19 @@ def _sources(confidence: str) -> Iterator[tuple[str, str]]:
     yield (
         "Intervals",
         f"Of shares: exact, two-sided, 95 % (Clopper and Pearson 1934). “At most”: the exact one-sided bound at {confidence}. Of "
-        "F1: percentile bootstrap over cases (Efron and Tibshirani 1993). Of differences: Tango's score interval (Tango 1998). "
-        "Of money: both ends of the interval of the share that is left to people; prices are taken as given.",
+        "F1: percentile bootstrap over cases (Efron and Tibshirani 1993). Of differences, each by itself: Tango's score "
+        "interval (Tango 1998). Of money: both ends of the interval of the share that is left to people; prices are taken as "
+        "given.",
     )
     yield (
         "Tests",
-        "McNemar's exact test on paired cases (McNemar 1947), corrected for all comparisons in one table (Holm 1979). That a "
-        f"linear head loses less than {100 * MARGIN:g} points: exact non-inferiority test (Hsueh, Liu and Chen 2001; Berger and "
-        "Boos 1994). The difference that can be found: Miettinen 1968, Connor 1987. The Pareto front is drawn from the figures "
-        "without a test.",
+        "McNemar's exact test on paired cases (McNemar 1947), its p corrected wherever a sentence has it (Holm 1979). Against "
+        "the one large baseline, known before any result was, it is corrected for the comparisons with that one. Against what "
+        "the results picked, the cheapest or what is right most often, it is corrected for all pairs of candidates, which hold "
+        "whatever pair is picked. So the chance that any two candidates are told apart that are alike is at most "
+        f"{percent(SIGNIFICANT)}, for each of the two kinds of right. That a linear head loses less than {100 * MARGIN:g} "
+        "points: exact non-inferiority test (Hsueh, Liu and Chen 2001; Berger and Boos 1994). The difference that can be found: "
+        "Miettinen 1968, Connor 1987. The Pareto front is drawn from the figures without a test.",
     )
     yield (
         "Times",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import comb
 
 from rung.charts import Axis, Block, Details, Figure, Heading, Paragraph, Reference, Series, Table, lines, spell
 from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
 from rung.evaluation.comparisons import Comparison, by_right, compare, spell_p
 from rung.evaluation.memo.phrases import gap, percent, reference
-from rung.evaluation.ranking import best, large
+from rung.evaluation.ranking import best, fixed, large
 from rung.statistics.paired import detectable
 
 
@@ -18,19 +19,26 @@ def comparing(bakeoff: Bakeoff, choice: Choice) -> Iterator[Block]:
     against = large(bakeoff) or best(bakeoff.candidates)
     if against is None or len(bakeoff.candidates) == 1:
         return
-    pairs = compare([one.candidate for one in choice.ranking], against, by_right)
+    compared = compare(bakeoff.candidates, by_right, fixed(bakeoff))
+    pairs = [compared[one.name, against.name] for one in choice.ranking if one.name != against.name]
+    every = f"The results decided that, so p is corrected for all pairs of candidates ({comb(len(bakeoff.candidates), 2):,})."
+    why = "the large baseline that is right most often" if against.large else "right most often; no large baseline was named"
+    held = f"{against.name} is {why}. {every}"
+    if fixed(bakeoff):
+        held = (
+            f"{against.name} is the large baseline. No result decided that: p is corrected for these {len(pairs):,} comparisons."
+        )
     yield Heading(f"Paired comparisons with {against.name}")
     yield Paragraph(
-        f"{against.name} is {'the large baseline' if against.large else 'right most often; no large baseline was named'}. Gained "
-        "are test cases on which the candidate is right as a whole and it is not, lost are those the other way round. Whether an "
-        "answer would have been trusted does not count here."
+        f"{held} Gained are test cases on which the candidate is right as a whole and {against.name} is not, lost are those the "
+        "other way round. Whether an answer would have been trusted does not count here."
     )
     yield _table(pairs)
     yield Paragraph(_power(pairs, choice))
     yield from _curves(bakeoff, choice)
     tests = [one.apart for one in choice.ranking if one.apart is not None]
     if tests:
-        told = f"Against {tests[0].against}, the cheapest of the candidates that may be released."
+        told = f"Against {tests[0].against}, the cheapest of the candidates that may be released. {every}"
         yield Details("The tests behind the decision: cases answered rightly without a person", [Paragraph(told), _table(tests)])
 
 
@@ -41,8 +49,8 @@ def _power(pairs: Sequence[Comparison], choice: Choice) -> str:
     return (
         f"What this gold can tell: {pair.candidate} and {pair.against} differ on {spell(apart, 'share')} of {pair.cases:,} test "
         f"cases. Between two such candidates a true difference of {100 * detectable(pair.cases, apart):.1f} points would be "
-        "found four times in five (two-sided test at 5 %); a smaller one mostly stays hidden. That p is large does not say that "
-        "two candidates are alike: the interval says how different they may be."
+        "found four times in five (two-sided test at 5 %, without correction); a smaller one mostly stays hidden. That p is "
+        "large does not say that two candidates are alike: the interval says how different they may be."
     )
 
 

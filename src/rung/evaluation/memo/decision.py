@@ -20,7 +20,7 @@ from rung.evaluation.memo.phrases import (
     still,
 )
 from rung.evaluation.money import by_person, dollars
-from rung.evaluation.ranking import Ranked
+from rung.evaluation.ranking import Ranked, fixed
 from rung.evaluation.rates import Rate
 from rung.workload import Costs
 
@@ -70,7 +70,7 @@ def _gives_up(bakeoff: Bakeoff, taken: Ranked, other: Ranked | None) -> str:
     """What is traded away. With what may not answer alone only the machines' bills compare: people would decide every case."""
     if other is None:
         return ""
-    (apart,) = compare([taken.candidate], other.candidate, by_right)
+    apart = compare(bakeoff.candidates, by_right, fixed(bakeoff))[taken.name, other.name]
     mine, theirs = (one.bill.total if other.open else one.bill.running for one in (taken, other))
     much, unit = (bakeoff.volume, "a month") if bakeoff.volume else (1, "a case")
     more = f"{dollars(abs(mine - theirs) * much)} {unit} {'less' if mine < theirs else 'more'}" if mine != theirs else "as much"
@@ -124,7 +124,7 @@ def _caution(bakeoff: Bakeoff, taken: Ranked | None) -> list[Prose]:
 def _changes(bakeoff: Bakeoff, taken: Ranked, other: Ranked) -> Table:
     one, two = taken.candidate, other.candidate
     answered = (one.metrics.answered.share or 0) - (two.metrics.answered.share or 0)
-    (right,), (helped,) = (compare([one], two, outcome) for outcome in (by_right, by_helped))
+    right, helped = (compare([one, two], outcome)[one.name, two.name] for outcome in (by_right, by_helped))
     rows: list[tuple[str, ...]] = [
         ("right as a whole", *(_shown(each.metrics.whole) for each in (one, two)), gap(right)),
         ("answered", *(_shown(each.metrics.answered) for each in (one, two)), f"{signed(answered)} points"),

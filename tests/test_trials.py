@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from commands import Caller
 from gateway_stage import ask
@@ -28,9 +28,11 @@ from rung.ledger import (
     Assignment,
     End,
     Ledger,
+    Marks,
     PointerMoved,
     Promotion,
     Record,
+    RecordRefused,
     Shadow,
     Trial,
     TrialRefused,
@@ -354,6 +356,50 @@ def test_shadows_are_kept_beside_the_decisions_and_count_nowhere_else(ledger: Le
         {"decision": live[1].id, "text": "hello", "live": {"intent": "refund"}, "challenger": {"intent": "fee"}}
     ]
     assert document["arms"]["challenger"] == {"cases": 3, "cost_usd_per_case": pytest.approx(0.502 / 3)}
+
+
+def test_a_look_reads_what_is_new_and_not_the_whole_trial(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    ledger = open_ledger(url)
+    begun(ledger)
+    made = [accepted() for _ in range(20)]
+    record_all(ledger, [part("live", each) for each in made])
+    ledger.settle(Verdict(made[0].id, {"intent": "fee"}, "ann"), NOON)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        until_now = ledger.marks()
+        assert len(ledger.read_trial("t1", Marks(), until_now).judged) == 1
+        once = len(asked)
+        ledger.read_trial("t1", until_now, replace(until_now, decision=until_now.decision + 1))
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert not any("verdicts" in statement or "shadows" in statement for statement, _ in asked[once:])
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        about = [each for each in asked[:once] if "verdicts.overturned" in each[0]]
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told).fetchall() for statement, told in about]
+    engine.dispose()
+    assert len(plans) == 1 and "SEARCH verdicts" in plans[0][0][3] and "decisions_by_trial" not in str(plans)
+
+
+def test_what_cannot_be_kept_or_counted_takes_nothing_else_with_it(ledger: Ledger) -> None:
+    trial = begun(ledger, replace(CANARY, kind="shadow"))
+    made = [accepted() for _ in range(5)]
+    record_all(ledger, [part("live", each) for each in made])
+    endless: list[Any] = []
+    endless.append(endless)
+    spoilt = [replace(made[0], answer={"intent": endless}), replace(made[1], cost=float("nan"))]
+    ledger.add_shadows([Shadow("t1", each, True, NOON) for each in (*spoilt, *made[2:])])
+    assert report_trial(ledger, trial)["agreement"].items() >= {"drawn": 5, "of": 3, "alike": 3}.items()
+    for score in (-0.1, 5.0, float("nan")):
+        with pytest.raises(RecordRefused, match="score from 0 to 1"):
+            ledger.settle(Verdict(made[2].id, {"intent": "fee"}, "ann", score=score), NOON)
+    assert ledger.verdict(made[2].id) is None
 
 
 # When it ends

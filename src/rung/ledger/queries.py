@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, exists, func, literal, select, tuple_
 
 from rung.core import Outcome, Verdict, same
-from rung.ledger.nouns import Promotion, Record, Summary, TierSummary, UnknownDecision
+from rung.ledger.nouns import Promotion, Record, RecordRefused, Summary, TierSummary, UnknownDecision
 from rung.ledger.rows import Row, decode, encode, micros, moment, plain
 from rung.ledger.schema import decisions, promotions, verdicts
 
@@ -67,7 +67,9 @@ def count_waiting(connection: Connection, workload: str) -> int:
 
 
 def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
-    """The verdict as a row of `verdicts`; raises UnknownDecision."""
+    """The verdict as a row of `verdicts`; raises UnknownDecision, and RecordRefused for a score that is not from 0 to 1."""
+    if verdict.score is not None and not 0 <= verdict.score <= 1:
+        raise RecordRefused(f"A verdict's score is {verdict.score}. Next: settle it with a score from 0 to 1.")
     row = locate(connection, verdict.decision)
     given, body = decode(row["body"], Record).decision.answer, encode(verdict)
     answer = decode(body, Verdict).answer

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from rung.core import Decision, Outcome
-from rung.ledger.nouns import Compared, End, Judged, Marks, Observed, Promotion, Seen, Shadow, Trial
-from rung.ledger.rows import decode, encode, fails, micros, moment, plain
+from rung.ledger.nouns import Compared, End, Judged, Marks, Observed, Promotion, RecordRefused, Seen, Shadow, Trial
+from rung.ledger.rows import Row, decode, encode, fails, micros, moment, plain
 from rung.ledger.schema import decisions, shadows, trials, verdicts
 
 PORTION = 10_000  # rows of a kind read at once
@@ -51,9 +52,9 @@ def marks(connection: Connection) -> Marks:
 
 def portion(connection: Connection, trial: str, after: Marks, until: Marks) -> Seen:
     """What a trial brought after some marks and until others, `PORTION` of each kind at most."""
-    one = observed(connection, trial, after.decision, until.decision)
-    two = judged(connection, trial, after.verdict, until.verdict)
-    three = compared(connection, trial, after.shadow, until.shadow)
+    one = observed(connection, trial, after.decision, until.decision) if after.decision < until.decision else []
+    two = judged(connection, trial, after.verdict, until.verdict) if after.verdict < until.verdict else []
+    three = compared(connection, trial, after.shadow, until.shadow) if after.shadow < until.shadow else []
     reached = Marks(
         one[-1].seq if len(one) == PORTION else until.decision,
         two[-1].seq if len(two) == PORTION else until.verdict,
@@ -74,7 +75,8 @@ def judged(connection: Connection, trial: str, after: int, until: int) -> list[J
     """The first verdicts on the answers of a trial, in the order in which they were given."""
     c, earlier = verdicts.c, verdicts.alias()
     query = select(c.seq, decisions.c.arm, decisions.c.unit, c.overturned, c.score).join(decisions)
-    query = query.where(decisions.c.trial == trial, decisions.c.outcome != Outcome.REVIEW.value, c.seq > after, c.seq <= until)
+    mine = func.coalesce(decisions.c.trial, "") == trial  # out of the index's reach: SQLite would begin with all of the trial
+    query = query.where(mine, decisions.c.outcome != Outcome.REVIEW.value, c.seq > after, c.seq <= until)
     first = ~exists().where(earlier.c.decision == c.decision, earlier.c.seq < c.seq)
     return [Judged(*row) for row in connection.execute(query.where(first).order_by(c.seq).limit(PORTION))]
 
@@ -102,27 +104,35 @@ def compared(connection: Connection, trial: str, after: int, until: int) -> list
 
 
 def add_shadows(connection: Connection, kept: Sequence[Shadow]) -> None:
-    """Keep what a challenger decided unseen."""
+    """Keep what a challenger decided unseen, but for what can never be kept."""
     ids = [plain(each.decision.id) for each in kept]
     found = connection.execute(select(decisions.c.id, decisions.c.seq).where(decisions.c.id.in_(ids)))
     places = {row.id: row.seq for row in found}
-    rows = [
-        {
-            "decision": places[id_],
-            "trial": plain(each.trial),
-            "at": micros(each.at),
-            "agrees": each.agrees,
-            "answered": each.decision.answer is not None,
-            "failed": fails(each.decision),
-            "cost": each.decision.cost,
-            "seconds": each.decision.seconds,
-            "body": encode(each.decision),
-        }
-        for id_, each in zip(ids, kept, strict=True)
-        if id_ in places
-    ]
+    rows = [row for id_, each in zip(ids, kept, strict=True) if id_ in places and (row := _row(each, places[id_]))]
     if rows:
         connection.execute(insert(shadows), rows)
+
+
+def _row(shadow: Shadow, place: int) -> Row | None:
+    """The shadow as a row of `shadows`; None for what JSON or the database cannot hold."""
+    decision = shadow.decision
+    if not (isfinite(decision.cost) and isfinite(decision.seconds)):
+        return None
+    try:
+        body = encode(decision)
+    except RecordRefused:
+        return None
+    return {
+        "decision": place,
+        "trial": plain(shadow.trial),
+        "at": micros(shadow.at),
+        "agrees": shadow.agrees,
+        "answered": decision.answer is not None,
+        "failed": fails(decision),
+        "cost": decision.cost,
+        "seconds": decision.seconds,
+        "body": body,
+    }
 
 
 def unseen(connection: Connection, trial: str, decision_ids: Sequence[str]) -> list[Decision]:

@@ -22,12 +22,12 @@ from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.evaluation.choosing import choose, vary
 from rung.evaluation.comparisons import by_helped, by_right, compare, spell_p
 from rung.evaluation.memo import memo_blocks, memo_title
-from rung.evaluation.memo.phrases import still
+from rung.evaluation.memo.phrases import needed, still
 from rung.evaluation.money import HOURS, LOAD, bill, by_person, crossover, dollars, machines
 from rung.evaluation.ranking import best, rank
 from rung.evaluation.rates import rate
 from rung.statistics.binomial import interval, upper_bound
-from rung.workload import Costs
+from rung.workload import Costs, Promise
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMAND = "rung bakeoff examples/support/workload.yaml"
@@ -76,6 +76,11 @@ def test_the_page_needs_nothing_else() -> None:
 def test_there_is_a_memo_for_any_candidates_volume_and_prices(some: list[Candidate], volume: int | None, costs: Costs) -> None:
     found = bakeoff(*some, volume=volume)
     assert page(found, costs).startswith("<!doctype html>") and len(text(found, costs)) > 3_000
+
+
+def test_commands_can_be_typed_as_they_stand_whatever_the_file_is_called() -> None:
+    blocks = memo_blocks(FULL, COSTS, "rung bakeoff 'my work.yaml'")
+    assert "`rung gold check 'my work.yaml'`" in render_markdown(memo_title(FULL), blocks)
 
 
 def test_without_candidates_there_is_no_memo() -> None:
@@ -195,6 +200,25 @@ def test_the_large_model_is_kept_where_it_leaves_fewer_cases_to_people() -> None
     assert titles(found)["large"] == "Keep the large model: it leaves fewer cases to people."
 
 
+@pytest.mark.parametrize("volume", [None, 40_000])
+def test_the_large_model_is_not_said_to_leave_fewer_cases_to_people_where_it_leaves_as_many_and_costs_less(
+    volume: int | None,
+) -> None:
+    slow = replace(LARGE, name="local/slm", kind="specialist", large=False, cost=0.0, busy=400.0, size=2_000_000_000)
+    found = bakeoff(slow, LARGE, volume=volume)
+    assert choose(found, COSTS).chosen == LARGE.name
+    assert titles(found)["large"] == "Keep the large model: it costs less to run."
+    made = text(found)
+    assert "it answers 86.0 % of the cases, local/slm 86.0 % (n = 1,000). Without people" in made
+    assert "At no volume does that change." in made
+
+
+def test_of_endpoints_whose_sizes_are_not_known_the_cheaper_is_taken_whatever_they_are_called() -> None:
+    dear, cheap = (candidate(name, 0.9, 0.8, kind="endpoint", cost=cost) for name, cost in (("a", 0.0102), ("b", 0.01)))
+    same = replace(dear, right=cheap.right, answered=cheap.answered)
+    assert choose(bakeoff(same, cheap), COSTS).chosen == "b"
+
+
 def test_where_nothing_keeps_the_promise_the_large_model_is_kept_behind_people() -> None:
     alone = candidate("frontier/large", 0.95, 0.0, kind="endpoint", large=True, cost=0.0062, p99=1.9)
     found = bakeoff(TFIDF, candidate("specialist", 0.85, 0.0), alone)
@@ -217,6 +241,29 @@ def test_without_a_large_baseline_the_memo_says_so_and_how_to_add_one() -> None:
 def test_labels_that_cannot_be_judged_are_to_be_collected() -> None:
     assert titles(FULL)["collect"].endswith(f"{ceil((59 - 5) / 0.2):,} more of fraud.")  # 0.95 ^ 59 < 0.05
     assert "collect" not in titles(replace(FULL, gold=replace(FULL.gold, labels={})))
+
+
+def test_labels_are_collected_for_a_test_of_pinned_lines_by_pinning_them_and_no_others() -> None:
+    pinned = replace(FULL, gold=replace(FULL.gold, pinned=True))
+    assert titles(pinned)["collect"].endswith("judged, pinned to the test: 54 more of fraud.")
+    made = text(pinned)
+    assert "new gold comes to the test where its line is pinned there (`split: test`)" in made and "% of new gold" not in made
+
+
+def test_a_label_without_any_gold_is_to_be_collected_first() -> None:
+    labels = {"intent": {**FULL.gold.labels["intent"], "complaint": 0}}
+    found = replace(FULL, gold=replace(FULL.gold, labels=labels))
+    assert f"{ceil(59 / 0.2):,} more of complaint" in titles(found)["collect"] and "complaint has none in gold" in text(found)
+
+
+def test_a_linear_head_that_costs_no_more_is_not_taken_for_being_larger() -> None:
+    linear = replace(HEADS, name="TF-IDF", kind="baseline")
+    found = bakeoff(linear, replace(linear_losing(3), name="static", kind="specialist", size=1_000))
+    ranking = choose(found, COSTS).ranking
+    assert choose(found, COSTS).chosen == "static" != ranking[0].name
+    assert "It is not taken for being larger than static." in text(found)
+    dear = bakeoff(replace(linear_losing(3), size=90_000_000), HEADS)
+    assert "It is not taken for costing $0.0015 a case more than heads." in text(dear)
 
 
 def test_candidates_that_the_budget_did_not_suffice_for_are_named() -> None:
@@ -301,7 +348,18 @@ def test_test_cases_that_prove_the_promise_of_the_chosen_one_make_up_for_it() ->
     error = CLIMBING.metrics.error
     assert upper_bound(error.count, error.of, 1 - 0.05 / 6) <= PROMISE.error
     made = text(bakeoff(*ALL))
-    assert "makes the promise less sure" not in made and "That proves the promise, the choice included." in made
+    assert "makes the promise less sure" not in made
+    assert "That proves the promise, the choice among these included, if the test cases decided nothing before." in made
+    assert "Every earlier gate, evaluation or bake-off on this test split counts as well" in made
+
+
+def test_the_confidence_that_choosing_takes_is_never_certainty() -> None:
+    strict = Promise(0.05, 0.9999)
+    assert needed(strict, 20) == 0.999995
+    assert needed(PROMISE, 3) == 0.98334
+    assert still(rate(0, 200_000), strict, 20) < 0.001  # at a confidence of 1 nothing would be proven
+    made = text(replace(bakeoff(*ALL), promise=strict))
+    assert "`confidence: 0.9999834`" in made and "with 99.99 % confidence" in made and "with at least 99.94 % confidence" in made
 
 
 def test_the_bound_holds_whichever_is_chosen_and_without_correction_it_would_not() -> None:

@@ -33,14 +33,15 @@ class Ranked:
 def rank(bakeoff: Bakeoff, costs: Costs, volume: int | None) -> list[Ranked]:
     """All candidates: those that may be released first, then the others, each from the cheapest on."""
     ranked = [Ranked(one, bill(one, costs, volume), one.threshold is not None and not one.refused) for one in bakeoff.candidates]
-    ranked.sort(key=lambda one: (not one.open, one.bill.total, *_size(one.candidate)))
+    ranked.sort(key=lambda one: (not one.open, one.bill.total, *_size(one.candidate), one.name))
     pairs = compare(bakeoff.candidates, by_helped)
     return [replace(one, apart=pairs.get((one.name, ranked[0].name))) if one.open else one for one in ranked]
 
 
 def pick(ranking: Sequence[Ranked], costs: Costs) -> Ranked | None:
     """The candidate to take: the cheapest that may be released, or the smallest of those that cost at most `CLOSE` more and
-    cannot be told apart from it. None where there is none, or none that is cheaper than people alone."""
+    cannot be told apart from it, of equal ones the cheapest. None where there is none, or none that is cheaper than people
+    alone."""
     able = [one for one in ranking if one.open and one.bill.total < by_person(costs)]
     near = [
         one for one in able if one.bill.total <= able[0].bill.total * (1 + CLOSE) and (one.apart is None or not one.apart.differs)
@@ -62,9 +63,9 @@ def fixed(bakeoff: Bakeoff) -> str | None:
 
 def best(candidates: Sequence[Candidate]) -> Candidate | None:
     """The candidate that is right most often, of equals the smallest."""
-    return min(candidates, key=lambda one: (-sum(one.right), *_size(one)), default=None)
+    return min(candidates, key=lambda one: (-sum(one.right), *_size(one), one.name), default=None)
 
 
-def _size(candidate: Candidate) -> tuple[bool, bool, int, float, str]:
+def _size(candidate: Candidate) -> tuple[bool, bool, int, float]:
     """Small is what needs no endpoint, whose bytes are not known; then what takes fewer bytes, then less of a machine."""
-    return candidate.kind == "endpoint", candidate.cost > 0, candidate.size, candidate.busy, candidate.name
+    return candidate.kind == "endpoint", candidate.cost > 0, candidate.size, candidate.busy

@@ -86,7 +86,7 @@ def _large(bakeoff: Bakeoff, costs: Costs, ranking: Sequence[Ranked], taken: Ran
     return None if any(one.open for one in ranking) else _behind_people(bakeoff, big)
 
 
-def _keep(bakeoff: Bakeoff, costs: Costs, ranking: Sequence[Ranked], taken: Ranked) -> Verdict:
+def _keep(bakeoff: Bakeoff, costs: Costs, ranking: Sequence[Ranked], taken: Ranked) -> Verdict | None:
     """Why the large model is what is taken."""
     own = next((one for one in ranking if one.open and not one.candidate.large), None)
     if own is None:
@@ -104,13 +104,26 @@ def _keep(bakeoff: Bakeoff, costs: Costs, ranking: Sequence[Ranked], taken: Rank
             f"{dollars(own.bill.machine)} of it for a machine that runs round the clock, and {dollars(taken.bill.total)} with "
             f"{taken.name}, people included. From about {turn:,} cases a month on, {own.name} is cheaper.",
         )
+    shares = (
+        f"At the promise it answers {_share(taken.candidate.metrics.answered.share)} of the cases, {own.name} "
+        f"{_share(own.candidate.metrics.answered.share)} (n = {len(own.candidate.right):,})."
+    )
+    if taken.bill.people < own.bill.people:
+        return Verdict(
+            "large",
+            "Keep the large model: it leaves fewer cases to people.",
+            f"{shares} A case that is left costs {dollars(by_person(costs))}, so that a case costs {dollars(taken.bill.total)} "
+            f"in all with {taken.name} and {dollars(own.bill.total)} with {own.name}.",
+        )
+    if taken.bill.running >= own.bill.running:
+        return None
+    never = " At no volume does that change." if turn is None else ""
     return Verdict(
         "large",
-        "Keep the large model: it leaves fewer cases to people.",
-        f"At the promise it answers {_share(taken.candidate.metrics.answered.share)} of the cases, {own.name} "
-        f"{_share(own.candidate.metrics.answered.share)} (n = {len(own.candidate.right):,}). A case that is left costs "
-        f"{dollars(by_person(costs))}, so that a case costs {dollars(taken.bill.total)} in all with {taken.name} and "
-        f"{dollars(own.bill.total)} with {own.name}.",
+        "Keep the large model: it costs less to run.",
+        f"{shares} Without people a case costs {dollars(taken.bill.running)} with {taken.name} and {dollars(own.bill.running)} "
+        f"with {own.name}, the cheapest other: {dollars(own.bill.machine)} for a machine and {dollars(own.bill.endpoints)} for "
+        f"endpoints.{never}",
     )
 
 
@@ -147,7 +160,9 @@ def _linear(ranking: Sequence[Ranked], taken: Ranked | None) -> Verdict | None:
     if gap.difference < 0:
         said += f" It is shown to lose no more than {100 * gap.loses_at_most:.1f} points (95 % confidence)."
     if taken is not linear:
-        said += f" It is not taken for costing {dollars(linear.bill.total - taken.bill.total)} a case more than {taken.name}."
+        more = linear.bill.total - taken.bill.total
+        why = f"costing {dollars(more)} a case more than" if more > 0 else "being larger than"
+        said += f" It is not taken for {why} {taken.name}."
     return Verdict("linear", "A linear head is enough.", said)
 
 
@@ -156,7 +171,10 @@ def _collect(bakeoff: Bakeoff, metrics: Metrics) -> Verdict | None:
     gold, least = bakeoff.gold, cases_needed(1.0, 0.0, bakeoff.promise)
     if least is None or not gold.test:
         return None
-    part = gold.test / (gold.train + gold.calibration + gold.test)
+    part = 1.0 if gold.pinned else gold.test / (gold.train + gold.calibration + gold.test)
+    pinned, comes = "", f"{100 * part:.0f} % of new gold comes to the test"
+    if gold.pinned:
+        pinned, comes = ", pinned to the test", "new gold comes to the test where its line is pinned there (`split: test`)"
     seen = {(one.by, one.value): one.whole for one in metrics.slices}
     known = [(field, label, count) for field, counts in sorted(gold.labels.items()) for label, count in sorted(counts.items())]
     rates = [seen.get((field, label), rate(0, 0)) for field, label, _ in known]
@@ -166,6 +184,7 @@ def _collect(bakeoff: Bakeoff, metrics: Metrics) -> Verdict | None:
         rare = 2 * count < median(gold.labels[field].values())
         if whole.of < least and (rare or p <= SIGNIFICANT):
             told = f"{label} has {count:,} in gold, {whole.of:,} in the test, and {whole.count:,} of these right"
+            told = told if count else f"{label} has none in gold"
             thin.append((p, count, f"{ceil((least - whole.of) / part):,} more of {label}", told))
     if not thin:
         return None
@@ -174,10 +193,10 @@ def _collect(bakeoff: Bakeoff, metrics: Metrics) -> Verdict | None:
     others = f" {len(thin) - NAMED:,} more labels are as thin." if len(thin) > NAMED else ""
     return Verdict(
         "collect",
-        f"Collect cases of the labels that cannot be judged: {_listed([each[2] for each in named])}.",
+        f"Collect cases of the labels that cannot be judged{pinned}: {_listed([each[2] for each in named])}.",
         f"{'; '.join(each[3] for each in named)} (all cases: {_share(metrics.whole.share)} right). To show that a label keeps "
-        f"the promise by itself takes {least:,} test cases even if all are right, and {100 * part:.0f} % of new gold comes to "
-        f"the test. How much better they would be learnt is not known.{others}",
+        f"the promise by itself takes {least:,} test cases even if all are right, and {comes}. How much "
+        f"better they would be learnt is not known.{others}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from rung.charts import Block, Bullets, Details, Heading, Mono, Paragraph, Prose, Strong, Table
@@ -81,7 +82,9 @@ def _choosing(bakeoff: Bakeoff, choice: Choice) -> Iterator[Block]:
             f"wrong, so at most {100 * bound:.2f} % with {percent(promise.confidence)} confidence whichever of {tried:,} was "
             f"chosen (exact bound, Bonferroni). "
             + (
-                "That proves the promise, the choice included."
+                "That proves the promise, the choice among these included, if the test cases decided nothing before. Every "
+                "earlier gate, evaluation or bake-off on this test split counts as well, as do candidates that were dropped "
+                "after one; they are not known here."
                 if bound <= promise.error
                 else "That is more than was promised: it neither proves the promise nor contradicts it."
             )
@@ -89,7 +92,7 @@ def _choosing(bakeoff: Bakeoff, choice: Choice) -> Iterator[Block]:
     yield Paragraph(
         (
             f"To choose among {tried:,} and have the full confidence from calibration, write ",
-            Mono(f"confidence: {needed(promise, tried):g}"),
+            Mono(f"confidence: {needed(promise, tried)}"),
             " under the promise before the next bake-off, which takes more calibration cases; or calibrate the one chosen by "
             "itself on gold that was not there when it was chosen.",
         )
@@ -140,8 +143,8 @@ def _sources(confidence: str) -> Iterator[tuple[str, str]]:
 
 
 def sources(command: str) -> Iterator[Block]:
-    """Which command gives each number. `command` ends with the file."""
-    file = command.split()[-1]
+    """Which command gives each number. `command` is as a shell takes it, and ends with the file."""
+    file = shlex.quote(shlex.split(command)[-1])
     rows: list[tuple[Prose, Prose]] = [
         ("this memo", (Mono(command),)),
         ("every number in it, case by case", (Mono(f"{command} --json"),)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import floor, log10
 
 from rung.charts import Mono, Strong, spell
 from rung.evaluation.candidates import Bakeoff, Candidate
@@ -59,7 +59,7 @@ def size(candidate: Candidate) -> str:
 
 def percent(value: float) -> str:
     """A share that somebody wrote, as they wrote it: `5 %`, `99.5 %`."""
-    return f"{value * 100:.4g} %"
+    return f"{value * 100:.10g} %"
 
 
 def left(promise: Promise, tried: int) -> float:
@@ -68,8 +68,10 @@ def left(promise: Promise, tried: int) -> float:
 
 
 def needed(promise: Promise, tried: int) -> float:
-    """The confidence for each of so many that leaves the promise's own to the one chosen, rounded up."""
-    return ceil(1e5 * (1 - (1 - promise.confidence) / tried) - 1e-6) / 1e5
+    """The confidence for each of so many that leaves the promise's own to the one chosen, rounded up and below 1."""
+    each = (1 - promise.confidence) / tried
+    digits = max(5, 2 - floor(log10(each)))
+    return round(1 - floor(each * 10**digits + 1e-6) / 10**digits, digits)
 
 
 def still(error: Rate, promise: Promise, tried: int) -> float:

@@ -145,7 +145,6 @@ def pair(tmp_path: Path) -> tuple[Workload, Release, Ledger]:
 
 
 INSIDE = {"slm": {"url": "http://10.0.0.2/v1", "size": "core", "weights": "open", "boundary": "inside", "price": {}}}
-OUTSIDE = {"slm": {**INSIDE["slm"], "boundary": "outside"}}
 
 
 def released(folder: Path, name: str, endpoints: Any = None, **changes: Any) -> Release:
@@ -183,16 +182,34 @@ def test_a_challenger_that_lets_more_out_is_refused(tmp_path: Path, live: Any, c
     assert start_trial(workload, one, ledger, Terms("shadow"), "ada", "").against == other.id
 
 
-def test_an_endpoint_that_is_moved_inside_on_paper_is_refused(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {
-        "tiers": [{"endpoint": "slm", "model": "any"}],
-        "boundary": {"may_leave": "redacted", "redact": ["email"]},
-    }
-    one, other = released(tmp_path, "one", OUTSIDE, **changes), released(tmp_path, "other", INSIDE, **changes)
-    workload = write_workload(tmp_path, 6, INSIDE, **changes)
+@pytest.mark.parametrize(
+    ("url", "boundary", "says"),
+    [
+        ("https://api.vendor.com/v1", "inside", "slm is said to be inside the walls"),
+        ("https://API.vendor.com/v1", "inside", "slm is said to be inside the walls"),
+        ("https://api.vendor.com:443/v1", "inside", "slm is said to be inside the walls"),
+        ("https://api.vendor.com./openai/v1", "inside", "slm is said to be inside the walls"),
+        ("https://api.vendor.com:8443/v1", "outside", "slm is at an address the live release does not reach"),
+        ("https://other-vendor.com/v1", "inside", "slm is at an address the live release does not reach"),
+        ("https://other-vendor.com/v1", "outside", "slm is at an address the live release does not reach"),
+        ("https://API.vendor.com:443/v2", "outside", None),
+        ("http://10.0.0.2/v1", "inside", None),
+        ("http://10.0.0.2/v1", "outside", None),
+    ],
+)
+def test_a_challenger_asks_only_where_the_live_release_does(tmp_path: Path, url: str, boundary: str, says: str | None) -> None:
+    changes: dict[str, Any] = {"boundary": {"may_leave": "redacted", "redact": ["email"]}}
+    vendor = {**INSIDE["slm"], "url": "https://api.vendor.com/v1", "boundary": "outside"}
+    tiers = [{"endpoint": name, "model": "any"} for name in ("slm", "vendor")]
+    one = released(tmp_path, "one", {**INSIDE, "vendor": vendor}, tiers=tiers, **changes)
+    other = released(tmp_path, "other", {"slm": {**vendor, "url": url, "boundary": boundary}}, tiers=tiers[:1], **changes)
+    workload = write_workload(tmp_path, 6, INSIDE, tiers=tiers[:1], **changes)
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     promote(workload, one, ledger, "ada", "")
-    with pytest.raises(TrialRefused, match="slm is said to be inside the walls"):
+    if says is None:
+        assert start_trial(workload, other, ledger, Terms("shadow"), "ada", "").release == other.id
+        return
+    with pytest.raises(TrialRefused, match=says):
         start_trial(workload, other, ledger, Terms("shadow"), "ada", "")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from urllib.parse import urlsplit
 
 from rung.core import Case, new_id
 from rung.ledger import Assignment, End, Kind, Ledger, Trial, TrialRefused
@@ -32,8 +33,8 @@ class Terms:
 def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Terms, by: str, why: str) -> Trial:
     """Try a release beside the one that answers now; running gateways begin within a second.
 
-    Raises `Ungated` for a challenger without evidence, `TrialRefused` for one that answers already or may send out more than the
-    live release, or where another trial runs.
+    Raises `Ungated` for a challenger without evidence, `TrialRefused` for one that answers already, may send out more than the
+    live release or asks an address that it does not, or where another trial runs.
     """
     pointed = ledger.current_release(workload.name)
     if pointed is None:
@@ -113,10 +114,13 @@ def _objections(live: Workload, challenger: Workload, terms: Terms) -> Iterator[
         )
     if one.may_leave == other.may_leave == "redacted" and (missing := sorted({*one.redact} - {*other.redact})):
         yield f"it does not mask {', '.join(missing)}, which the live release does. Widen that by a promotion, never by a trial."
-    outside = {tier.endpoint.url for tier in _endpoints(live) if tier.endpoint.boundary == "outside"}
-    for tier in _endpoints(challenger):
-        if tier.endpoint.boundary == "inside" and tier.endpoint.url in outside:
-            yield f"its endpoint {tier.endpoint.name} is said to be inside the walls, where the live release's is outside."
+    reached = [(_address(tier.endpoint.url), tier.endpoint.boundary) for tier in _endpoints(live)]
+    for endpoint in (tier.endpoint for tier in _endpoints(challenger)):
+        known = {boundary for address, boundary in reached if address == _address(endpoint.url)}
+        if not known:
+            yield f"its endpoint {endpoint.name} is at an address the live release does not reach. Widen that by a promotion."
+        elif endpoint.boundary == "inside" and "inside" not in known:
+            yield f"its endpoint {endpoint.name} is said to be inside the walls, where the live release's is outside."
     if challenger.name != live.name:
         yield f"it belongs to the workload {challenger.name}."
     if terms.kind != "shadow" and challenger.schema != live.schema:
@@ -125,3 +129,9 @@ def _objections(live: Workload, challenger: Workload, terms: Terms) -> Iterator[
 
 def _endpoints(workload: Workload) -> Iterator[EndpointTier]:
     return (tier for tier in workload.tiers if isinstance(tier, EndpointTier))
+
+
+def _address(url: str) -> tuple[str, int | None]:
+    """The host and port that a URL leads to, however it is written."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -21,10 +21,10 @@ class Candidate:
     trusted at the candidate's own acceptance level. `threshold` is None where calibration cannot support the promise; `refused`
     then says why, as it does where a limit does not hold; it is empty for one that could be released. `metrics` are at that
     level, or with nothing trusted. `cost` is what endpoints cost in US dollars a case, `busy` the seconds a case keeps a machine
-    of one's own busy, that of an endpoint inside without a price included; `p50` and `p99` the seconds from arrival to answer at
-    `rate` arrivals a second, in which an endpoint takes as long as its answers took when it was asked; `size` bytes on disk,
-    `training` the seconds that making it took, without what was kept from before. `large` says that it is a baseline which others
-    are measured against: an endpoint of an upper or frontier size, alone.
+    of one's own busy, that of an endpoint inside without a price included: its share of the time that many at once take there;
+    `p50` and `p99` the seconds from arrival to answer at `rate` arrivals a second, in which an endpoint takes as long as its
+    answers took when it was asked; `size` bytes on disk, `training` the seconds that making it took, without what was kept from
+    before. `large` says that it is a baseline which others are measured against: an endpoint of an upper or frontier size, alone.
     """
 
     name: str
@@ -69,7 +69,8 @@ class GoldFacts:
 @dataclass(frozen=True, slots=True)
 class Bakeoff:
     """All candidates on one workload's frozen test cases; `spent` is what endpoints cost in US dollars, in all runs on this gold;
-    `unfinished` names the candidates that the budget did not suffice for or whose endpoint was silent, each with the reason."""
+    `unfinished` names the candidates that the budget did not suffice for, whose endpoint was silent or that could not be put
+    under load, each with the reason."""
 
     workload: str
     promise: Promise

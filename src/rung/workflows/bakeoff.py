@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from rung.evaluation.candidates import Bakeoff, GoldFacts
-from rung.gold import near_groups, read_gold
+from rung.gold import GoldError, near_groups, read_gold
 from rung.models.encoder import Encoder, open_encoder
 from rung.training.embeddings import embed_gold
 from rung.training.suspects import find_suspects, why_not
@@ -23,14 +23,16 @@ from rung.workflows.keeping import file_of, keep, kept_under, recall_candidate, 
 from rung.workflows.progress import Progress, silent, steps
 from rung.workflows.rehearsal import EndpointSilent
 from rung.workflows.tryouts import Tryouts
+from rung.workflows.weighing import WeighingError
 from rung.workload import Workload
 
 
 def bake(workload: Workload, progress: Progress = silent, encoder: Encoder | None = None) -> Bakeoff:
-    """Every candidate's figures; those that the budget does not suffice for, or whose endpoint is silent, are `unfinished`.
+    """Every candidate's figures; those that the budget does not suffice for, whose endpoint is silent or that cannot be put
+    under load are `unfinished`.
 
-    What is spent counts all runs on this gold. Raises `GoldError`, and before anything is trained `RecipeError` for a recipe that
-    cannot be followed and `WorkloadError` for a key that is not set.
+    What is spent counts all runs on this gold. Raises before anything is trained: `GoldError`, also where no case is left to test
+    on; `RecipeError` for a recipe that cannot be followed; `WorkloadError` for a key that is not set.
     """
     encoder = encoder or open_encoder()
     gold = read_gold(workload)
@@ -46,14 +48,16 @@ def bake(workload: Workload, progress: Progress = silent, encoder: Encoder | Non
     unfinished: dict[str, str] = {}
     if missing or facts is None:
         study = open_study(workload, progress)
+        if not study.held_out:
+            raise GoldError(workload.gold, [(0, "leaves no case to test on: pin fewer lines to train, or add some")])
         tryouts = Tryouts(workload, study, encoder, purse, progress)
         tryouts.require(missing)
         for place, entrant in enumerate(missing, 1):
             try:
                 keep(files[entrant.name], tryouts.run(entrant))
                 known[entrant.name] = recall_candidate(files[entrant.name])  # as every later run will see it
-            except (BudgetSpent, EndpointSilent) as error:
-                unfinished[entrant.name] = str(error).replace("rung train", "rung bakeoff")
+            except (BudgetSpent, EndpointSilent, WeighingError) as error:
+                unfinished[entrant.name] = str(error)
             tryouts.forget(missing[place:])
         if facts is None:
             facts = describe_gold(workload, study, encoder, progress)

@@ -30,12 +30,14 @@ from rung.workflows.entrants import BASELINE, Entrant, plain, priced
 from rung.workflows.judging import Study, calibrate, open_draft
 from rung.workflows.loading import TFIDF
 from rung.workflows.progress import Progress, steps
-from rung.workflows.rehearsal import EndpointSilent, require_answers, spread
+from rung.workflows.rehearsal import EndpointSilent, Remembered, require_answers, spread
 from rung.workflows.showing import unshown
 from rung.workflows.specialists import Trainer
 from rung.workflows.waiting import finish
 from rung.workflows.weighing import Weight, arrivals, rate_of, shared_size, weigh
 from rung.workload import EndpointTier, Price, SpecialistTier, Workload, find_key
+
+SAMPLED = 64  # cases by which a server of one's own is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,6 @@ class Tryouts:
         waited = _seconds(decisions, entrant.endpoints)
         seconds = [own + waited[at] for own, at in zip(weight.seconds, places, strict=True)]
         p50, p99 = (float(np.quantile(seconds, share, method="higher")) if seconds else 0.0 for share in (0.5, 0.99))
-        own = [tier for tier in entrant.endpoints if tier.endpoint.boundary == "inside" and tier.endpoint.price == Price()]
         refused = judged.refused
         if judged.evidence:
             refused = _refusal(replace(judged.evidence, p50=p50, p99=p99, timed=len(seconds)), self._workload)
@@ -173,13 +174,30 @@ class Tryouts:
             threshold=judged.evidence.threshold if judged.evidence else None,
             refused=refused,
             cost=sum(one.cost for one in found) / max(len(found), 1),
-            busy=weight.busy + fmean(_seconds(decisions, own) or [0.0]),
+            busy=weight.busy + sum(finish(self._occupied(tier, decisions)) for tier in entrant.endpoints if _own(tier)),
             p50=p50,
             p99=p99,
             rate=weight.rate,
             size=weight.size,
             training=training,
         )
+
+    async def _occupied(self, tier: EndpointTier, decisions: Sequence[Decision]) -> float:
+        """Seconds that a case keeps a server of one's own busy: a few of those that come to it are asked again, `AT_ONCE` at a
+        time, since many servers answer many as fast as one, and others one after the other."""
+        calls = [sum(attempt.tier == tier.name for attempt in decision.attempts) for decision in decisions]
+        came = [each.case for each, count in zip(self._study.held_out, calls, strict=True) if count]
+        places: list[int] = np.linspace(0, len(came) - 1, min(len(came), SAMPLED)).astype(int).tolist()
+        kept = open_draft(replace(self._workload, tiers=(tier,)), {}, self._study.training, self._meter)
+        anew = tuple(replace(one, model=one.model.model) for one in kept.tiers if isinstance(one.model, Remembered))
+        try:
+            began = time.perf_counter()
+            asked = await ask_all(draft := replace(kept, tiers=anew), [came[at] for at in places])
+            seconds = time.perf_counter() - began
+        finally:
+            await close_models(kept)
+        require_answers(draft, asked)
+        return fmean(calls) * seconds / max(sum(len(decision.attempts) for decision in asked), 1)
 
     def _weigh(self, entrant: Entrant, parts: Parts) -> tuple[Weight, Sequence[int]]:
         """What the candidate's specialists weigh, and the test cases that they were timed on: all where there are none."""
@@ -198,6 +216,11 @@ def _seconds(decisions: Sequence[Decision], tiers: Sequence[EndpointTier]) -> li
     """How long these endpoints took over each case, as their answers say, whenever they were asked."""
     names = {tier.name for tier in tiers}
     return [sum(attempt.seconds for attempt in decision.attempts if attempt.tier in names) for decision in decisions]
+
+
+def _own(tier: EndpointTier) -> bool:
+    """Whether it runs on a machine of one's own that no price stands for."""
+    return tier.endpoint.boundary == "inside" and tier.endpoint.price == Price()
 
 
 def _refusal(evidence: Evidence, workload: Workload) -> str:

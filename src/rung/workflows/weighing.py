@@ -22,6 +22,7 @@ CASES = 300  # arrivals under load: the third largest time is about the 99th per
 BUSY = 10  # times the mean rate of the stated volume: an hour's rush
 LEAST_RATE = 20.0  # arrivals a second where that is less, or no volume is stated
 MONTH = 30 * 24 * 3600
+LONGEST = 600  # seconds that measuring may take: arrivals need fifteen
 
 
 class WeighingError(RungError):
@@ -63,9 +64,14 @@ def weigh(workload: Workload, parts: Parts, recipes: Mapping[str, str], cases: S
             parts.specialists[name].save(Path(folder) / name)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file() and file.name != UNSERVED)
         command = [sys.executable, "-m", "rung.workflows.loading", folder]
-        done = subprocess.run(command, input=json.dumps(asked, default=str), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise WeighingError(f"{', '.join(recipes)} could not be loaded with arrivals: {done.stderr.strip()[-500:]}")
+        said = json.dumps(asked, default=str)
+        try:
+            done = subprocess.run(command, input=said, capture_output=True, text=True, check=True, timeout=LONGEST)
+        except subprocess.TimeoutExpired as error:
+            raise WeighingError(f"{', '.join(recipes)} took more than {LONGEST} s under load") from error
+        except subprocess.CalledProcessError as error:
+            last = error.stderr.strip().splitlines()[-1:] or [f"exit status {error.returncode}"]
+            raise WeighingError(f"{', '.join(recipes)} could not be put under load: {last[0][:200]}") from error
     return Weight(**json.loads(done.stdout), rate=rate, size=size)
 
 

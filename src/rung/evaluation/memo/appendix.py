@@ -138,7 +138,7 @@ def _sources(confidence: str) -> Iterator[tuple[str, str]]:
         "Times",
         "Specialists answer in a process of their own, on the machine of the bake-off, while up to 300 of the test cases arrive "
         "at the rate stated, whether or not earlier ones are answered. To that is added how long endpoints took over a case when "
-        "they were asked, which was not under such a load. p99: 99 of 100 cases are answered within it.",
+        "they were asked, up to 32 cases at once, whatever rate is stated. p99: 99 of 100 cases are answered within it.",
     )
 
 

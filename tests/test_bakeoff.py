@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,18 +13,21 @@ from typing import Any
 
 import pytest
 
-from rung.core import Answer, Case
+from rung.core import Answer, Case, Problem
 from rung.evaluation.candidates import Bakeoff, Candidate
-from rung.gold import near_duplicates, read_gold
+from rung.gold import GoldError, near_duplicates, read_gold
 from rung.models.encoder import Encoder
+from rung.models.endpoint import EndpointError
 from rung.testing import FakeEndpoint, FakeModel, Reply
 from rung.workflows.bakeoff import bake, describe_gold
-from rung.workflows.budget import BudgetSpent, Meter, Purse
+from rung.workflows.budget import LARGEST, BudgetSpent, Meter, Purse
 from rung.workflows.entrants import line_up
 from rung.workflows.judging import open_study
 from rung.workflows.progress import silent
+from rung.workflows.rehearsal import Remembered
 from rung.workflows.showing import shown, unshown
-from rung.workload import EndpointTier, Workload
+from rung.workflows.teaching import consult
+from rung.workload import EndpointTier, Price, Workload
 from served import declared, serving
 from small_workload import CONTENT, INTENTS, messages, with_mixed, write_workload
 
@@ -213,17 +217,93 @@ def test_a_model_that_costs_more_than_its_price_lets_expect_is_stopped_before_th
         contest, endpoints = {"budget": 20.5 * price}, declared(server, price={"input": 0.0, "output": 2.0})
         workload = write_workload(tmp_path, LINES, endpoints, tiers=[SLM], bakeoff=contest, volume=OFTEN)
         found = bake(workload, encoder=minilm)
-        assert len(server.bodies) == 20 and found.spent == pytest.approx(20 * price)
+        calls = 17  # the next one could cost LARGEST tokens, 0.0082 dollars
+        assert len(server.bodies) == calls and found.spent == pytest.approx(calls * price)
         assert "TF-IDF" in {one.name for one in found.candidates} and list(found.unfinished) == ["slm/phi"]
         assert bake(workload, encoder=minilm) == found
-        assert len(server.bodies) == 20, "what could not be finished is not tried again"
+        assert len(server.bodies) == calls, "what could not be finished is not tried again"
 
 
-def test_a_silent_endpoint_leaves_its_candidate_unfinished_and_says_why(tmp_path: Path, minilm: Encoder) -> None:
+def test_answers_that_are_short_at_first_and_as_long_as_allowed_later_stay_within_the_budget(
+    tmp_path: Path, minilm: Encoder
+) -> None:
+    answers, asked = {line["input"]: line["expected"] for line in LINES}, iter(range(10_000))
+
+    def script(body: dict[str, Any]) -> Reply:
+        thought = 10 if next(asked) < 20 else body["max_tokens"]
+        return Reply(answers[text_of(body)], usage=(300, thought), delay=0.01)
+
+    with serving(script) as server:
+        workload = write_workload(tmp_path, LINES, declared(server), tiers=[SLM], bakeoff={"budget": 0.2}, volume=OFTEN)
+        found = bake(workload, encoder=minilm)
+        assert len(server.bodies) > 30 and 0.15 < found.spent <= 0.2 and list(found.unfinished) == ["slm/phi"]
+
+
+def test_a_server_that_knows_the_limit_by_its_newer_name_is_told_it_by_that(tmp_path: Path, minilm: Encoder) -> None:
+    error = {"message": "'max_tokens' is not supported, use 'max_completion_tokens'", "param": "max_tokens"}
+    refusal, answer = Reply(status=400, body=json.dumps({"error": error}).encode()), knowing(LINES)
+    with serving(lambda body: refusal if "max_tokens" in body else answer(body)) as server:
+        workload = write_workload(tmp_path, LINES, declared(server), tiers=[SLM], volume=OFTEN)
+        assert not bake(workload, encoder=minilm).unfinished
+        assert all(("max_tokens" in body) or body["max_completion_tokens"] == LARGEST for body in server.bodies)
+
+
+def test_another_price_costs_no_further_call_and_changes_what_a_case_costs(tmp_path: Path, minilm: Encoder) -> None:
+    with serving(knowing(LINES)) as server:
+
+        def write(price: dict[str, float]) -> Workload:
+            return write_workload(tmp_path, LINES, declared(server, price=price), tiers=[SLM], volume=OFTEN)
+
+        cheap = named(bake(write({"input": 1.0, "output": 2.0}), encoder=minilm), "slm/phi")
+        asked = len(server.bodies)
+        dear = named(bake(write({"input": 1.0, "output": 30.0}), encoder=minilm), "slm/phi")
+    assert len(server.bodies) == asked
+    assert (cheap.cost, dear.cost) == (pytest.approx(120e-6), pytest.approx(400e-6))
+
+
+def test_a_server_of_ones_own_is_busy_for_its_share_of_the_time_that_many_cases_take(tmp_path: Path, minilm: Encoder) -> None:
+    def one_after_the_other(body: dict[str, Any]) -> Reply:
+        time.sleep(0.004)  # the loop that serves all callers
+        return knowing(LINES)(body)
+
+    with serving(one_after_the_other) as server:
+        free = declared(server, price={"input": 0, "output": 0})
+        slm = named(bake(write_workload(tmp_path, LINES, free, tiers=[SLM], volume=OFTEN), encoder=minilm), "slm/phi")
+    assert 0.004 <= slm.busy < slm.p50 / 4, "a case waits for many others, and works alone"
+
+
+def test_gold_without_a_test_case_is_refused_before_anything_is_trained(tmp_path: Path, minilm: Encoder) -> None:
+    lines = [{**line, "split": "train"} if at < 148 else line for at, line in enumerate(messages(150))]
+    watching = Watching()
+    with pytest.raises(GoldError, match="no case to test on"):
+        bake(write_workload(tmp_path, lines), watching, minilm)
+    assert not any("training" in stage for stage in watching.stages)
+
+
+def test_a_specialist_that_cannot_be_put_under_load_leaves_its_candidate_unfinished(tmp_path: Path, minilm: Encoder) -> None:
+    workload = write_workload(tmp_path, LINES, volume=OFTEN)
+
+    class Sabotage(Watching):
+        @contextmanager
+        def __call__(self, stage: str, total: int | None = None, /) -> Iterator[Callable[[int], None]]:
+            moved = workload.file.rename(tmp_path / "moved") if stage == "heads: loading with arrivals" else None
+            try:
+                yield lambda steps: None
+            finally:
+                if moved:
+                    moved.rename(workload.file)
+
+    found = bake(workload, Sabotage(), minilm)
+    assert "could not be put under load" in found.unfinished["heads"]
+    assert [one.name for one in found.candidates] == ["TF-IDF"]
+
+
+def test_what_a_server_says_stays_out_of_why_its_candidate_is_unfinished(tmp_path: Path, minilm: Encoder) -> None:
     with serving(lambda _: Reply(status=401, body=b"bad key")) as server:
         workload = write_workload(tmp_path, 120, declared(server), tiers=[SLM], volume=OFTEN)
         found = bake(workload, encoder=minilm)
-    assert "HTTP 401: bad key" in found.unfinished["slm/phi"] and "rung bakeoff" in found.unfinished["slm/phi"]
+    said = found.unfinished["slm/phi"]
+    assert "endpoint_refused (HTTP 401)" in said and "bad key" not in said and "run the command again" in said
     assert [one.name for one in found.candidates] == ["TF-IDF"]
 
 
@@ -294,11 +374,11 @@ def test_calls_under_way_are_counted_and_wait_for_what_others_put_back(
         model = Meter(tier[0], purse, 10)(tier[1], FakeModel(answer), ())
         return await asyncio.gather(*(model.answer(Case(f"{at}")) for at in range(calls)), return_exceptions=True)
 
-    purse = Purse(2.6, tmp_path / "spent.txt")
-    said = asyncio.run(ask(purse, 8))  # the first could cost two dollars, so it goes alone; the next as much as it did
+    purse = Purse(4.1, tmp_path / "spent.txt")
+    said = asyncio.run(ask(purse, 8))  # each could cost two dollars: two at a time
     assert sum(isinstance(one, Answer) for one in said) == len(spent) == 5
     assert sum(isinstance(one, BudgetSpent) for one in said) == 3 and purse.stopped
-    assert (purse.spent, purse.left) == (2.5, pytest.approx(0.1))
+    assert (purse.spent, purse.left) == (2.5, pytest.approx(1.6))
     assert Purse(9.0, tmp_path / "spent.txt").spent == 2.5
 
 
@@ -314,3 +394,65 @@ def test_a_call_that_a_kill_cut_off_counts_as_much_as_it_could_have_cost(
 
     asyncio.run(begin(Purse(9.0, tmp_path / "spent.txt")))
     assert Purse(9.0, tmp_path / "spent.txt").spent == 2.0
+
+
+def test_a_call_that_no_answer_came_of_in_time_counts_as_much_as_it_could_have_cost(
+    tier: tuple[Workload, EndpointTier], tmp_path: Path
+) -> None:
+    def answer(case: Case, _: object) -> Exception:
+        return EndpointError(case.text, "no complete answer")
+
+    async def ask(purse: Purse, code: str) -> list[object]:
+        model = Meter(tier[0], purse, 10)(tier[1], FakeModel(answer), ())
+        return await asyncio.gather(*(model.answer(Case(code)) for _ in range(60)), return_exceptions=True)
+
+    purse = Purse(5.0, tmp_path / "spent.txt")
+    asyncio.run(ask(purse, "endpoint_unavailable"))
+    assert purse.spent == 0.0
+    said = asyncio.run(ask(purse, "endpoint_timeout"))
+    assert purse.spent == 4.0 and sum(isinstance(one, EndpointError) for one in said) == 2
+
+
+def test_two_bakeoffs_at_a_time_share_one_budget_and_a_torn_line_stops_neither(tmp_path: Path) -> None:
+    (tmp_path / "spent.txt").write_text("0.5\n0.1e", encoding="utf-8")
+    one, other = Purse(2.0, tmp_path / "spent.txt"), Purse(2.0, tmp_path / "spent.txt")
+    asyncio.run(one.take(1.0))
+    with pytest.raises(BudgetSpent):
+        asyncio.run(other.take(1.0))
+    one.settle(1.0, 0.25)
+    assert one.spent == other.spent == 0.75
+
+
+def test_the_same_question_asked_at_the_same_time_is_paid_for_once(tmp_path: Path) -> None:
+    model = FakeModel(lambda *_: Answer({"intent": "login"}))
+
+    class Slow:
+        async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
+            await asyncio.sleep(0)
+            return await model.answer(case, objections)
+
+        async def close(self) -> None:
+            await model.close()
+
+    async def ask() -> list[Answer]:
+        remembered = Remembered(Slow(), tmp_path / "answers.jsonl", Price())
+        try:
+            return await asyncio.gather(*(remembered.answer(Case("the same")) for _ in range(5)))
+        finally:
+            await remembered.close()
+
+    assert len(asyncio.run(ask())) == 5 and len(model.asked) == 1
+
+
+def test_a_teacher_that_the_budget_stopped_halfway_teaches_nothing(tmp_path: Path) -> None:
+    texts = [line["input"] for line in messages(100, seed=1)]
+    with serving(knowing(messages(30) + messages(100, seed=1), usage=(0, 60))) as server:
+        endpoints = declared(server, price={"input": 0.0, "output": 2.0})
+        workload = write_workload(tmp_path, 30, endpoints, tiers=[SLM])
+        (teacher,) = workload.tiers
+        assert isinstance(teacher, EndpointTier)
+        budget = 125 * 120e-6 + LARGEST * 2e-6  # enough for 125 calls of 130 or so: fewer than one in ten goes unanswered
+        meter = Meter(workload, Purse(budget, tmp_path / "spent.txt"), 100)
+        with pytest.raises(BudgetSpent):
+            asyncio.run(consult(workload, teacher, read_gold(workload).examples, texts, silent, meter))
+        assert len(server.bodies) >= 120

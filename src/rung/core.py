@@ -83,7 +83,8 @@ class Answer:
     """What one model said.
 
     `fields` is the answer object; `field_confidence` gives each field's own probability (0..1) where the model has one;
-    `signals` are the raw numbers a confidence is computed from. `cost` is in US dollars, `seconds` is the model's own time.
+    `signals` are the raw numbers a confidence is computed from. `cost` is in US dollars, `seconds` is the model's own time,
+    `tokens` are those of prompt and completion where a model is paid by them.
     """
 
     fields: Fields
@@ -91,6 +92,7 @@ class Answer:
     signals: Mapping[str, float] = field(default_factory=dict[str, float])
     cost: float = 0.0
     seconds: float = 0.0
+    tokens: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import msgspec
 
 from rung.core import Answer, Case, CostlyFailure, Fields, Problem
 from rung.models.signals import UNREADABLE, measure_copied, measure_logprobs, sum_up
-from rung.workload import EndpointTier
+from rung.workload import EndpointTier, Price
 
 LARGEST_BODY = 1 << 20  # bytes; a completion that fills a schema is a thousand times smaller
 PAUSES = (0.1, 0.2, 0.4, 0.8)  # seconds before the second, third ... try; a random half of each keeps callers apart
@@ -52,12 +52,13 @@ class EndpointError(CostlyFailure):
 
     `endpoint_timeout` (the tier's time is up), `endpoint_unavailable` (no connection, busy, failing, or the breaker is open),
     `endpoint_refused` (the request, the key or the content was turned down), `endpoint_nonsense` (an unusable completion).
+    `status` is that of the HTTP answer where it says no, else 0.
     """
 
-    def __init__(self, code: str, message: str) -> None:
-        """`message` says what is wrong, where, and what to do next."""
+    def __init__(self, code: str, message: str, status: int = 0) -> None:
+        """`message` says what is wrong, where, and what to do next; it may quote the server."""
         super().__init__(message)
-        self.code = code
+        self.code, self.status = code, status
 
 
 class EndpointModel:
@@ -101,8 +102,13 @@ class EndpointModel:
                 "json_schema": {"name": "answer", "schema": self._schema, "strict": True},
             },
         }
+        self._limit: dict[str, int] = {}
         self._breaker = _Breaker(cooldown)
         self._http: aiohttp.ClientSession | None = None
+
+    def limit(self, tokens: int) -> None:
+        """Ask for answers of so many tokens at most, where they have a price: a server that refuses that is not asked without."""
+        self._limit = {"max_tokens": tokens} if self._tier.endpoint.price.output else {}
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
         """Ask the server, for at most the tier's timeout with all retries. Raises EndpointError."""
@@ -120,7 +126,8 @@ class EndpointModel:
         self._breaker.note(False, clock())
         completion = self._read(body)
         seconds = clock() - started
-        cost = self._cost(completion, turns, seconds)
+        tokens = _tokens(completion, turns)
+        cost = cost_of(self._tier.endpoint.price, tokens, seconds)
         try:
             content = self._content(completion)
             fields, at, repaired = self._fields(content)
@@ -130,7 +137,7 @@ class EndpointModel:
         joint = measure_logprobs(completion.choices[0].logprobs, content, at)
         signals = sum_up(joint) | {"copied": measure_copied(fields, case.text), "repaired": float(repaired)}
         confidence = {name: math.exp(logprob) for name, logprob in joint.items() if name in fields}
-        return Answer(fields, confidence, signals, cost, seconds)
+        return Answer(fields, confidence, signals, cost, seconds, tokens)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -154,11 +161,15 @@ class EndpointModel:
         while True:
             sent = {name: value for name, value in self._optional.items() if name not in refused}
             turns = self._turns(question, schema_shown="response_format" not in sent)
-            reply = await self._post({"model": self._tier.model, "messages": turns, **sent})
+            limit = self._limit
+            reply = await self._post({"model": self._tier.model, "messages": turns, **sent, **limit})
             if reply.status == 200:
                 for name in refused:  # only now is it known that they were the reason
                     self._optional.pop(name, None)
                 return turns, reply.body
+            if reply.refused(limit) == "max_tokens":  # reasoning models know it by its newer name alone
+                self._limit = {"max_completion_tokens": limit["max_tokens"]}
+                continue
             if (name := reply.refused(sent)) is not None:
                 refused.add(name)
                 continue
@@ -201,11 +212,6 @@ class EndpointModel:
             what = f"it sent a body that is no chat completion ({error})"
         raise self._error("endpoint_nonsense", what, "Check that the address ends in /v1 and is a chat server's.")
 
-    def _cost(self, completion: _Completion, turns: Iterable[_Turn], seconds: float) -> float:
-        price = self._tier.endpoint.price
-        prompt, output = _tokens(completion, turns)
-        return (price.input * prompt + price.output * output) / 1e6 + price.hour * seconds / 3600
-
     def _content(self, completion: _Completion) -> bytes:
         if not completion.choices:
             what = "it sent a chat completion without choices"
@@ -215,7 +221,9 @@ class EndpointModel:
             what = f"the model would not answer: {choice.message.refusal or 'content_filter'}"
             raise self._error("endpoint_refused", what, "A later tier or a person must take this case.")
         if choice.finish_reason == "length":
-            raise self._error("endpoint_nonsense", "the answer was cut short", "Raise the server's limit on output tokens.")
+            most = next(iter(self._limit.values()), None)
+            what = f"the answer was cut short after {most:,} tokens" if most else "the answer was cut short"
+            raise self._error("endpoint_nonsense", what, "Raise the server's limit on output tokens.")
         return (choice.message.content or "").encode()
 
     def _fields(self, content: bytes) -> tuple[dict[str, Any], slice, bool]:
@@ -236,14 +244,21 @@ class EndpointModel:
             return self._error("endpoint_unavailable", said, "Check that the server is up and the address right.")
         what = f"HTTP {reply.status}: {said}"
         if reply.transient:
-            return self._error("endpoint_unavailable", what, "Check the server's load and its quota.")
-        return self._error("endpoint_refused", what, "Check the address, the model's name and the key.")
+            return self._error("endpoint_unavailable", what, "Check the server's load and its quota.", reply.status)
+        return self._error("endpoint_refused", what, "Check the address, the model's name and the key.", reply.status)
 
-    def _error(self, code: str, what: str, advice: str) -> EndpointError:
+    def _error(self, code: str, what: str, advice: str, status: int = 0) -> EndpointError:
         if self._key:  # servers and proxies quote it; masked before the text is cut, lest half of it stays
             what = what.replace(self._key, "[key]")
         what = " ".join(what.split())[:300]
-        return EndpointError(code, f"endpoint {self._tier.endpoint.name!r}, model {self._tier.model!r}: {what}. {advice}")
+        where = f"endpoint {self._tier.endpoint.name!r}, model {self._tier.model!r}"
+        return EndpointError(code, f"{where}: {what}. {advice}", status)
+
+
+def cost_of(price: Price, tokens: tuple[int, int], seconds: float) -> float:
+    """US dollars for so many tokens of prompt and completion in so many seconds."""
+    prompt, output = tokens
+    return (price.input * prompt + price.output * output) / 1e6 + price.hour * seconds / 3600
 
 
 class _Message(msgspec.Struct):

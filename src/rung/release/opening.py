@@ -47,7 +47,10 @@ def open_tiers(
         if isinstance(tier, EndpointTier):
             key = find_key(tier.endpoint, workload.folder / "endpoints.yaml")
             examples = tuple((shown or {}).get(tier.name, ()))
-            model: Model = EndpointModel(tier, workload.task, asked, key, examples, most=most)
+            endpoint = EndpointModel(tier, workload.task, asked, key, examples)
+            if most:
+                endpoint.limit(most)
+            model: Model = endpoint
             if tier.endpoint.boundary == "outside" and workload.boundary.may_leave == "redacted":
                 model = Redacting(model, workload.boundary.redact)
             tiers.append((tier.name, model, tier.timeout, True))

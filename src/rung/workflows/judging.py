@@ -24,7 +24,7 @@ from rung.models.calibration import Calibration
 from rung.models.endpoint import Prompt
 from rung.release import Parts, Shown, close_models, open_tiers
 from rung.training.heads import Lost, Trained
-from rung.workflows.budget import Meter
+from rung.workflows.budget import LARGEST, Meter
 from rung.workflows.progress import Progress
 from rung.workflows.rehearsal import Remembered, rehearse, require_answers
 from rung.workflows.showing import shown_to, unshown
@@ -147,7 +147,8 @@ def open_draft(
     are shown as many cases as their tiers say; a `meter` stands before what must be paid for."""
     examples = shown_to(training, workload)
     tiers: list[Tier] = []
-    for tier, (name, model, timeout, repairs) in zip(workload.tiers, open_tiers(workload, specialists, examples), strict=True):
+    opened = open_tiers(workload, specialists, examples, LARGEST if meter else None)
+    for tier, (name, model, timeout, repairs) in zip(workload.tiers, opened, strict=True):
         if isinstance(tier, EndpointTier):
             if meter:
                 model, timeout = meter(tier, model, examples[name]), timeout + PATIENCE
@@ -160,7 +161,8 @@ def _remembered(workload: Workload, tier: EndpointTier, model: Model, examples: 
     endpoint = tier.endpoint
     words = (workload.task, workload.schema, [*Prompt])
     asked = repr((endpoint.url, endpoint.boundary, tier.model, *words, workload.boundary, *examples))
-    return Remembered(model, workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl")
+    file = workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl"
+    return Remembered(model, file, endpoint.price)
 
 
 def _unjudged(signals: Mapping[str, float]) -> float:

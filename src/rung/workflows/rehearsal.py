@@ -7,6 +7,8 @@ endpoint is asked once: its answers are kept by content, so that an interrupted 
 from __future__ import annotations
 
 import json
+from asyncio import Lock
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -22,7 +24,9 @@ from rung.cascade.promise import Judged
 from rung.core import Answer, Case, Decision, Model, Problem, RungError
 from rung.evaluation import Agreed, Tick, climb, judge, right
 from rung.models.calibration import Calibration
+from rung.models.endpoint import cost_of
 from rung.training.fitting import fit_calibration
+from rung.workload import Price
 
 SAMPLE = 400  # training cases an endpoint is asked about: enough for a calibration of seven signals, cheap enough to pay for
 MOST_SILENT = 0.1  # share of the cases a tier is asked about that it may fail to answer: beyond that it has not been judged
@@ -51,22 +55,26 @@ class Rehearsed:
 
 
 class Remembered:
-    """A model whose answers are kept in a file of JSON lines, by the hash of the case and the objections."""
+    """A model whose answers are kept in a file of JSON lines, by the hash of the case and the objections. What is being asked is
+    not asked a second time."""
 
-    def __init__(self, model: Model, file: Path) -> None:
-        """Keep the model's answers in `file`; a last line cut short by an interruption is asked for again."""
+    def __init__(self, model: Model, file: Path, price: Price) -> None:
+        """Keep the model's answers in `file`, of which each costs what it would at `price`; a last line cut short by an
+        interruption is asked for again."""
         self.model = model
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._answers = dict(_read(file))
+        self._answers = dict(_read(file, price))
         self._file = file.open("a", encoding="utf-8")
+        self._under_way: defaultdict[str, Lock] = defaultdict(Lock)
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
         """The kept answer, or the model's, kept from now on. Failures are not kept."""
         key = _key(case, objections)
-        if key not in self._answers:
-            self._answers[key] = await self.model.answer(case, objections)
-            self._file.write("\n" + json.dumps({"key": key, **asdict(self._answers[key])}))
-            self._file.flush()
+        async with self._under_way[key]:
+            if key not in self._answers:
+                self._answers[key] = await self.model.answer(case, objections)
+                self._file.write("\n" + json.dumps({"key": key, **asdict(self._answers[key])}))
+                self._file.flush()
         return self._answers[key]
 
     async def close(self) -> None:
@@ -75,8 +83,8 @@ class Remembered:
         await self.model.close()
 
     def unasked(self, cases: Sequence[Case]) -> list[Case]:
-        """Those of the cases that no kept answer is for."""
-        return [case for case in cases if _key(case, ()) not in self._answers]
+        """Those of the cases that no kept answer is for, each question once."""
+        return list({key: case for case in cases if (key := _key(case, ())) not in self._answers}.values())
 
     @property
     def mean_cost(self) -> float | None:
@@ -89,16 +97,18 @@ def _key(case: Case, objections: Sequence[Problem]) -> str:
     return sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read(file: Path) -> Mapping[str, Answer]:
+def _read(file: Path, price: Price) -> Mapping[str, Answer]:
     answers: dict[str, Answer] = {}
     if file.exists():
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 raw: dict[str, Any] = json.loads(line)
                 key = raw.pop("key")  # first: on the left side below it would still stand in `raw`
+                raw["tokens"] = tuple(raw["tokens"])
+                raw["cost"] = cost_of(price, raw["tokens"], raw["seconds"])
                 answers[key] = Answer(**raw)
             except (ValueError, TypeError, KeyError):
-                continue  # cut short by an interruption, or empty
+                continue  # cut short by an interruption, empty, or of an earlier Rung that kept no tokens
     return answers
 
 
@@ -145,8 +155,8 @@ def require_answers(cascade: Cascade, decisions: Sequence[Decision]) -> None:
         if len(failed) > MOST_SILENT * len(asked):
             raise EndpointSilent(
                 f"{tier.name} did not answer {len(failed)} of the {len(asked)} cases it was asked about. The first failure: "
-                f"{failed[0].problems[0].message}. Correct endpoints.yaml or start the server, then run `rung train` again: what "
-                "was answered is kept."
+                f"{failed[0].problems[0].message}. Correct endpoints.yaml or start the server, then run the command again: "
+                "what was answered is kept."
             )
 
 

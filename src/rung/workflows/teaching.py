@@ -34,7 +34,8 @@ async def consult(
     """The teacher's opinion of each text; None where it gives none that the checks let pass.
 
     Asked as a tier is: inside the boundary, with what must not leave masked, once more where a check objects; about the gold
-    too without its context, which the texts have not. Raises `EndpointSilent` if it does not answer.
+    too without its context, which the texts have not. Raises `EndpointSilent` if it does not answer, and `BudgetSpent` if the
+    `meter` lets it answer only a part: a student of that part would not be what the file says.
     """
     alone = replace(workload, tiers=(teacher,))
     draft = open_draft(alone, {}, examples, meter)
@@ -53,6 +54,8 @@ async def consult(
             answers = await ask([Case(text) for text in texts])
     finally:
         await close_models(draft)
+    if meter:
+        meter.require()
     judged = [(answer, each.expected) for answer, each in zip(rehearsed, known, strict=True) if answer is not None]
     trust = {name: _calibrate(name, judged) for name in workload.asked}
     return [None if answer is None else _opinion(answer, trust) for answer in answers]

@@ -48,6 +48,7 @@ class FakeLive:
     workload: Workload
     ledger: Ledger
     release: str = RELEASE
+    pointed: str | None = None
     since: datetime = datetime(2026, 11, 2, tzinfo=UTC)
     asked: list[Case] = field(default_factory=list)
 

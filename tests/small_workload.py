@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from rung.models.encoder import Encoder, open_encoder
-from rung.release import Release
+from rung.release import Release, ledger_of, list_releases, load_release, promote
 from rung.workflows import train
 from rung.workload import Workload, load
 
@@ -128,6 +129,16 @@ class CountingEncoder:
 def minilm() -> Encoder:
     """The real encoder, from the user's cache."""
     return open_encoder()
+
+
+def put_to_work(folder: Path) -> Path:
+    """Let the one release in a copied folder answer there, in a ledger of its own."""
+    workload = load(folder)
+    (name,) = list_releases(workload)
+    ledger = ledger_of(workload)
+    promote(workload, load_release(workload.state / "releases" / name), ledger, "test", "")
+    asyncio.run(ledger.close())
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from rung.embedded import Embedded
 from rung.ledger import LedgerError
 from rung.release import Release, ledger_of
 from rung.workload import Workload, load
-from small_workload import messages
+from small_workload import messages, put_to_work
 
 TEXTS = [line["input"] for line in messages(150, seed=7)]
 
@@ -37,7 +37,7 @@ def trained(small: tuple[Workload, Release], tmp_path: Path) -> Path:
     """The small workload with its release and a ledger of its own."""
     folder = tmp_path / "work"
     shutil.copytree(small[0].folder, folder, ignore=shutil.ignore_patterns("ledger.db*", "cache"))
-    return folder
+    return put_to_work(folder)
 
 
 def write_cases(file: Path, texts: Sequence[str]) -> Path:

@@ -28,7 +28,7 @@ from commands import CHECK, KEYS, RUNG, UNDECIDED, WEATHER, Caller, Ended, run_r
 from rung.cli.console import decisions_table, out
 from rung.ledger import open_ledger
 from rung.models.encoder import Encoder
-from small_workload import CONTENT, INTENTS, messages, with_mixed, write_workload
+from small_workload import CONTENT, INTENTS, messages, put_to_work, with_mixed, write_workload
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def guarded(first: tuple[Path, Ended], tmp_path: Path) -> Path:
     for name in ("workload.yaml", "gold.jsonl", "checks.py", "samples.jsonl"):
         shutil.copy(first[0] / name, tmp_path)
     shutil.copytree(first[0] / "replies", tmp_path / "replies")
-    return tmp_path
+    return put_to_work(tmp_path)
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
@@ -425,6 +425,9 @@ def test_a_key_is_printed_once_and_never_kept(guarded: Path, call: Caller) -> No
 def test_the_ledger_may_be_elsewhere(guarded: Path, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/elsewhere/book.db"
     monkeypatch.setenv("RUNG_LEDGER", url)
+    (guarded / ".rung" / "ledger.db").unlink()
+    assert "no release was promoted to answer. There are 1: `rung promote` one" in call("decide", guarded, WEATHER).err
+    call("promote", guarded, releases(guarded)[0], "--why", "another ledger")
     decision = call("decide", guarded, WEATHER, "--json").document["id"]
     ledger = open_ledger(url)
     assert ledger.find(decision) is not None and not (guarded / ".rung" / "ledger.db").exists()

@@ -19,13 +19,13 @@ from commands import KEYS, WEATHER
 from rung.gateway import Gateway
 from rung.ledger import LedgerError, Promotion
 from rung.release import ReleaseError, ledger_of
-from small_workload import write_workload
+from small_workload import put_to_work, write_workload
 
 
 @pytest.fixture
 def folder(small: tuple[rung.Workload, rung.Release], tmp_path: Path) -> Path:
     shutil.copytree(small[0].folder, tmp_path / "work", ignore=shutil.ignore_patterns("ledger.db*"))
-    return tmp_path / "work"
+    return put_to_work(tmp_path / "work")
 
 
 def test_all_of_it_takes_a_dozen_lines(folder: Path) -> None:

@@ -27,6 +27,7 @@ from rung.release import (
     Release,
     ReleaseError,
     Ungated,
+    current_release,
     freeze,
     left_behind,
     open_live,
@@ -74,7 +75,7 @@ def test_a_rollback_undoes_a_promotion_whatever_came_before(
     moved = promote(workload, releases[release], ledger, "ada", "try it")
     assert moved == (current != releases[release].id)
     if moved and current:
-        assert rollback(workload, ledger, "bob", "worse").id == current == ledger.current_release(workload.name)
+        assert rollback(workload, ledger, "bob", "worse")[0].id == current == ledger.current_release(workload.name)
     asyncio.run(ledger.close())
 
 
@@ -112,16 +113,41 @@ def test_a_promotion_in_the_place_of_a_release_that_answers_no_more_moves_nothin
     assert ledger.current_release(workload.name) == releases[1].id
 
 
-def test_a_rollback_to_a_release_that_is_gone_moves_nothing(tmp_path: Path) -> None:
+def test_a_rollback_passes_over_what_is_gone_and_moves_nothing_where_nothing_is_left(tmp_path: Path) -> None:
     workload = write_workload(tmp_path, 6)
-    first, second = (freeze(workload, PARTS, str(number), {**GATED, "n": number}, "report") for number in range(2))
+    first, second, third = (freeze(workload, PARTS, str(number), {**GATED, "n": number}, "report") for number in range(3))
     ledger = fresh(tmp_path)
-    for release in (first, second):
+    for release in (first, second, third):
         promote(workload, release, ledger, "ada", "")
+    (second.folder / "report.txt").write_text("damaged", encoding="utf-8")
+    release, (reason,) = rollback(workload, ledger, "bob", "")
+    assert release == first and "report.txt changed after the release was frozen" in reason
+    promote(workload, third, ledger, "ada", "")
+    assert rollback(workload, ledger, "bob", "")[0] == first
+    promote(workload, third, ledger, "ada", "")
     shutil.rmtree(first.folder)
-    with pytest.raises(ReleaseError, match="is not a release"):
+    with pytest.raises(NothingBefore, match=r"is not a release.*\n.*no release answered before the current one that could"):
         rollback(workload, ledger, "bob", "")
-    assert ledger.current_release(workload.name) == second.id
+    assert ledger.current_release(workload.name) == third.id
+
+
+def test_a_held_release_does_not_answer_before_somebody_promotes_it(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    ledger = fresh(tmp_path)
+    with pytest.raises(ReleaseError, match=r"no release was promoted to answer. Run `rung train .* first"):
+        current_release(workload, ledger)
+    freeze(workload, PARTS, "inputs", GATED, "report")
+    with pytest.raises(ReleaseError, match=r"There are 1: `rung promote` one"):
+        current_release(workload, ledger)
+
+
+def test_history_goes_forwards_whatever_the_clocks_of_those_who_promote_say(tmp_path: Path) -> None:
+    ledger = fresh(tmp_path)
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    ledger.promote(Promotion("support", "r1", noon, "ada", ""), None, {})
+    ledger.promote(Promotion("support", "r2", noon - timedelta(minutes=5), "bob", "a slow clock"), "r1", {})
+    found = release_at(ledger.promotions("support"), noon + timedelta(seconds=1))
+    assert found is not None and found.release == "r2" == ledger.current_release("support")
 
 
 def test_the_history_says_what_was_in_production_at_any_time() -> None:
@@ -167,27 +193,59 @@ def answering(name: str, delay: float = 0.0) -> tuple[Cascade, FakeModel]:
 
 def test_under_load_a_swap_fails_no_case_and_mixes_no_versions(tmp_path: Path) -> None:
     workload = write_workload(tmp_path, 6)
+    built = {f"r{number}": answering(f"r{number}", 0.01) for number in range(5)}
+    names = list(built)
 
     async def run() -> tuple[list[Decision], list[bool]]:
         ledger = fresh(tmp_path)
-        built = [answering(f"r{number}", 0.01) for number in range(5)]
-        live = Live(workload, built[0][0], ledger)
+        live = Live(workload, built["r0"][0], ledger, lambda name: (workload, built[name][0]))
+        following = asyncio.create_task(live.follow(pause=0.001))
         asked = [asyncio.create_task(live.decide(Case(f"case {number}"))) for number in range(20)]
-        for cascade, _ in built[1:]:
-            await asyncio.sleep(0.004)
-            live.swap(workload, cascade)
+        for before, name in zip([None, *names[1:]], names[1:], strict=False):
+            ledger.promote(Promotion(workload.name, name, datetime.now(UTC), "ada", ""), before, {})
+            while live.release != name:
+                asked.append(asyncio.create_task(live.decide(Case("in between"))))
+                await asyncio.sleep(0.002)
             asked += [asyncio.create_task(live.decide(Case(f"case {number}"))) for number in range(20)]
         decisions = list(await asyncio.gather(*asked))
-        await asyncio.sleep(0)
-        closed = [model.closed for _, model in built]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        closed = [model.closed for _, model in built.values()]
         await live.close()
         await ledger.close()
         return decisions, closed
 
     decisions, closed = asyncio.run(run())
     assert all(each.answer == {"intent": each.release} for each in decisions)
-    assert Counter(each.release for each in decisions) == {f"r{number}": 20 for number in range(5)}
+    counted = Counter(each.release for each in decisions)
+    assert counted.keys() == built.keys() and min(counted.values()) >= 20
     assert closed == [True, True, True, True, False]
+
+
+def test_what_is_rolled_back_while_it_is_opened_never_answers(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6)
+    built = {name: answering(name) for name in ("r0", "r1")}
+
+    async def run() -> list[str]:
+        ledger = fresh(tmp_path)
+        ledger.promote(Promotion(workload.name, "r0", datetime.now(UTC), "ada", ""), None, {})
+
+        def open_slowly(name: str) -> tuple[Workload, Cascade]:
+            ledger.promote(Promotion(workload.name, "r0", datetime.now(UTC), "bob", "", back=True), "r1", {})
+            return workload, built[name][0]
+
+        live = Live(workload, built["r0"][0], ledger, open_slowly)
+        following = asyncio.create_task(live.follow(pause=0.002))
+        ledger.promote(Promotion(workload.name, "r1", datetime.now(UTC), "ada", ""), "r0", {})
+        await until(lambda: built["r1"][1].closed)
+        release = (await live.decide(Case("x"))).release
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await live.close()
+        await ledger.close()
+        return [release]
+
+    assert asyncio.run(run()) == ["r0"]
 
 
 @pytest.fixture

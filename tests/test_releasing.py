@@ -83,6 +83,39 @@ def test_what_was_rolled_back_does_not_come_back_by_itself(two: tuple[Path, str,
     assert ledger_of(load(folder)).current_release("small") == first
 
 
+def test_a_broken_file_and_missing_gold_are_no_reason_not_to_go_back(
+    two: tuple[Path, str, str], folder: Path, call: Caller
+) -> None:
+    (folder / "gold.jsonl").unlink()
+    (folder / "workload.yaml").write_text("workload: small\nprommise: 3\n", encoding="utf-8")
+    assert call("rollback", folder, "--why", "worse").out == f"small: release {two[1][:12]} answers again\n"
+    assert call("release", "history", folder).status == call("release", "list", folder).status == 0
+
+
+def test_what_answers_now_may_be_gone_and_another_one_is_promoted_all_the_same(
+    two: tuple[Path, str, str], folder: Path, minilm: Encoder
+) -> None:
+    file = folder / "workload.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "limits: {dropped: 0.15}\n", encoding="utf-8")
+    shutil.rmtree(folder / ".rung" / "releases" / two[2])
+    release = train(load(folder), encoder=minilm)
+    last = ledger_of(load(folder)).promotions("small")[-1]
+    assert last.release == release.id and "not compared: " in last.why and release.evidence["gate"]["drop"] is None
+
+
+def test_training_again_does_not_promote_what_was_held_and_is_worse(folder: Path, minilm: Encoder) -> None:
+    file = folder / "workload.yaml"
+    plain = (folder / "checks.py").read_text(encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8") + "limits: {dropped: 0.15}\n", encoding="utf-8")
+    train(load(folder), encoder=minilm, hold=True)
+    (folder / "checks.py").write_text("def calm(case, answer):\n    return None\n", encoding="utf-8")
+    better = train(load(folder), encoder=minilm)
+    (folder / "checks.py").write_text(plain, encoding="utf-8")
+    with pytest.raises(GateError, match="this release is not promoted: beside release"):
+        train(load(folder), encoder=minilm)
+    assert ledger_of(load(folder)).current_release("small") == better.id
+
+
 def test_releases_are_listed_with_what_they_answer(two: tuple[Path, str, str], folder: Path, call: Caller) -> None:
     _, first, second = two
     rows = {row["release"]: row for row in call("release", "list", folder, "--json").document}

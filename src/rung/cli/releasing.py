@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +15,7 @@ from rich.text import Text
 from rung.cli.arguments import File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
 from rung.cli.trying import ab, canary, shadow, stop, trial
-from rung.workload import Workload, load
+from rung.workload import Workload, WorkloadError, load
 
 if TYPE_CHECKING:
     from rung.ledger import Promotion
@@ -42,8 +45,10 @@ def rollback(file: File, why: Why) -> None:
     from rung.release import ledger_of
     from rung.release import rollback as undo
 
-    workload = load(file)
-    release = undo(workload, ledger_of(workload), user(), why)
+    workload = home_of(file)
+    release, passed = undo(workload, ledger_of(workload), user(), why)
+    for reason in passed:
+        say(f"passed over: {reason}")
     say(f"{workload.name}: release {release.id[:12]} answers again")
     hint(f"next: rung release history {path_of(workload)}")
 
@@ -53,7 +58,7 @@ def list_kept(file: File, json_: Json = False) -> None:
     """Every release that is kept, the newest first: what it answers at which promise, and which one is in production."""
     from rung.release import ledger_of, list_releases
 
-    workload = load(file)
+    workload = home_of(file)
     current = ledger_of(workload).current_release(workload.name)
     rows = [_row(workload, each, current) for each in list_releases(workload)]
     if json_:
@@ -77,7 +82,7 @@ def say_history(
     """Who put which release into production, when and why."""
     from rung.release import ledger_of, release_at
 
-    workload = load(file)
+    workload = home_of(file)
     promotions = ledger_of(workload).promotions(workload.name)
     if at is not None:
         found = release_at(promotions, at.replace(tzinfo=UTC))
@@ -138,6 +143,23 @@ def say_difference(
 
 for verb in (shadow, canary, ab, trial, stop):
     releases.command()(verb)
+
+
+def home_of(file: Path) -> Workload:
+    """The workload by its name and its folder, whatever is wrong with its file or its gold today: a broken edit is no reason not
+    to go back. Raises `WorkloadError` where no release says what the workload is."""
+    from rung.release import ReleaseError, load_release, load_workload
+
+    try:
+        return load(file, gold=False)
+    except WorkloadError:
+        path = file / "workload.yaml" if file.is_dir() else file
+        for manifest in sorted(
+            path.parent.glob(".rung/releases/[0-9a-f]*/manifest.json"), key=lambda each: -each.stat().st_mtime
+        ):
+            with suppress(ReleaseError, WorkloadError):
+                return replace(load_workload(load_release(manifest.parent)), file=path)
+        raise
 
 
 def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:

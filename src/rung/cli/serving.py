@@ -47,10 +47,12 @@ def up(workload: Workload, host: str, port: int, samples: list[str] | None, by: 
     else:
         say(release.report)
     ledger = ledger_of(workload)
-    if left := left_behind(workload, release, ledger):
-        say(f"\nNote: {_undone(release, left)}")
+    pointed = ledger.current_release(workload.name)
+    if pointed is None:
+        promote(workload, release, ledger, by, "made from the workload's files as they are")
+    elif pointed != release.id:
+        say(f"\nNote: {_undone(release, left_behind(workload, release, ledger))}")
         release = current_release(workload, ledger)
-    promote(workload, release, ledger, by, "made from the workload's files as they are")
     uvloop.run(_serve(release, ledger, host, port) if samples is None else _play(samples, release, ledger, port))
     if samples is not None:
         hint(f"next: rung review {path_of(workload)}, rung report {path_of(workload)}")
@@ -62,8 +64,10 @@ def serve(workload: Workload, host: str, port: int) -> None:
     uvloop.run(_serve(current_release(workload, ledger), ledger, host, port))
 
 
-def _undone(release: Release, left: Promotion) -> str:
+def _undone(release: Release, left: Promotion | None) -> str:
     """That the release made from the files does not answer, and whose word that is."""
+    if left is None:
+        return f"release {release.id[:12]}, made from the files as they are, was never promoted. Next: rung promote."
     how = "rolled back to" if left.back else "promoted"
     why = f": {left.why}" if left.why else ""
     return (

@@ -191,7 +191,9 @@ class Gateway:
     async def _show_readiness(self, request: Request) -> Response:
         if not await self._ready():
             raise Refusal(503, "not_ready", "The ledger cannot be used now.", headers={"retry-after": "1"})
-        return respond({"status": "ready", "releases": {name: live.release for name, live in self._lives.items()}})
+        ready = {"status": "ready", "releases": {name: live.release for name, live in self._lives.items()}}
+        behind = {name: live.pointed for name, live in self._lives.items() if live.pointed not in (None, live.release)}
+        return respond(ready | ({"promoted": behind} if behind else {}))  # what should answer, and cannot be opened yet
 
     async def _ready(self) -> bool:
         """Whether the ledger answers, asked once a second at most: anybody may ask, and each time costs a query."""

@@ -128,7 +128,9 @@ class Ledger:
                     f"{promotion.workload}: {current and current[:12]} answers by now, and not {instead_of and instead_of[:12]}: "
                     "somebody else promoted or rolled back. Next: look at rung release history, and decide anew."
                 )
-            connection.execute(insert(promotions), queries.promotion_row(promotion, evidence))
+            entry = queries.promotion_row(promotion, evidence)
+            entry["at"] = max(entry["at"], queries.last_promotion(connection, promotion.workload) + 1)  # clocks may differ
+            connection.execute(insert(promotions), entry)
             trials.finish_for(connection, promotion)
 
     def current_release(self, workload: str) -> str | None:

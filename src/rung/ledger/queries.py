@@ -99,6 +99,12 @@ def pointed(connection: Connection, workload: str) -> str | None:
     return connection.execute(query.limit(1)).scalar()
 
 
+def last_promotion(connection: Connection, workload: str) -> int:
+    """When the pointer moved last, in microseconds; 0 if it never did."""
+    query = select(func.max(promotions.c.at)).where(promotions.c.workload == plain(workload))
+    return connection.execute(query).scalar() or 0
+
+
 def promotion_row(promotion: Promotion, evidence: Mapping[str, Any]) -> Row:
     """The promotion as a row of `promotions`."""
     said = {name: plain(getattr(promotion, name)) for name in ("workload", "release", "by", "why")}

@@ -130,7 +130,9 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
         with suppress(ReleaseError):
             return load_release(folder)  # the same content is the same release
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
+        _sync(draft)
         os.replace(draft, folder)
+        _sync(releases, deep=False)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return load_release(folder)
@@ -198,9 +200,19 @@ def _write(path: Path, content: Any) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    files: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "manifest.json")
     kept = [path for path in files if "__pycache__" not in path.parts]
     return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def _sync(folder: Path, deep: bool = True) -> None:
+    """Put it on disk, with all that is in it: a promotion is durable, so what it points to must be."""
+    for path in (*(folder.rglob("*") if deep else ()), folder):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from rung.workload import Workload
 LONGEST = 100_000  # characters of a case, on every interface and in gold
 PAUSE = 0.2  # seconds between two looks at the ledger's pointer
 LOOK = 10  # times that, between two looks at how a trial goes
-MOST = 2.0  # seconds, or ten pauses if that is less, until what went wrong is tried again
+MOST = 2.0  # seconds until a release that could not be opened is tried again
 
 Opener = Callable[[str], tuple[Workload, Cascade]]
 
@@ -58,6 +58,15 @@ class _Tried:
     watch: Watch
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A release that could not be opened, why, and until when (of the loop's clock) that is not tried again."""
+
+    name: str
+    until: float
+    error: Exception
+
+
 class Live:
     """What answers for one workload. While `follow` runs, each promotion or rollback in the ledger puts another release to work,
     and a trial lets its challenger decide some cases; a case is decided to its end by the release it began with."""
@@ -68,6 +77,8 @@ class Live:
         self.ledger = ledger
         self._opened = _Opened(workload, cascade)
         self._opener = opener
+        self.pointed: str | None = None  # what the ledger pointed to when last asked
+        self._refused: _Refused | None = None
         self._wanted: Trial | None = None  # the trial that the ledger says runs
         self._tried: _Tried | None = None  # the one that this takes part in
         self._closing: set[asyncio.Task[None]] = set()
@@ -109,10 +120,6 @@ class Live:
             tried.shadows.cast(case, decision)
         return decision
 
-    def swap(self, workload: Workload, cascade: Cascade) -> None:
-        """Let another release answer whatever is asked from now on."""
-        self._install(_Opened(workload, cascade))
-
     async def follow(self, pause: float = PAUSE) -> None:
         """Put to work whatever release the ledger points to, and take part in its trials, until cancelled. What goes wrong leaves
         the present one at work, such as a release that cannot be opened: it is logged, once, and tried again."""
@@ -143,18 +150,34 @@ class Live:
                 if said != trouble:
                     _log.error("%s: release %s stays at work. %s", self.workload.name, self.release[:12], said)
                 trouble = said
-                await asyncio.sleep(min(pause * 10, MOST))
 
     async def _catch_up(self) -> None:
         """Answer with the release that the ledger points to, and leave a trial that has ended."""
-        pointed, self._wanted = await asyncio.to_thread(self._standing)
-        tried = self._tried
+        self.pointed, self._wanted = await asyncio.to_thread(self._standing)
+        pointed, tried = self.pointed, self._tried
         if tried and pointed == tried.trial.release:
             self._install(tried.challenger)
         elif tried and (self._wanted is None or self._wanted.id != tried.trial.id):
             self._leave()
-        if self._opener and pointed not in (None, self.release):
-            self.swap(*await asyncio.to_thread(self._opener, pointed))
+        if pointed not in (None, self.release):
+            opened = _Opened(*await self._open(pointed))
+            self.pointed, self._wanted = await asyncio.to_thread(self._standing)
+            if self.pointed == pointed:
+                self._install(opened)
+            else:  # it was rolled back meanwhile
+                await close_models(opened.cascade)
+
+    async def _open(self, name: str) -> tuple[Workload, Cascade]:
+        """Another release, opened beside the present one; one that could not be is tried again after `MOST` seconds."""
+        assert self._opener is not None
+        now = asyncio.get_running_loop().time()
+        if self._refused and self._refused.name == name and now < self._refused.until:
+            raise self._refused.error
+        try:
+            return await asyncio.to_thread(self._opener, name)
+        except Exception as error:
+            self._refused = _Refused(name, now + MOST, error)
+            raise
 
     def _standing(self) -> tuple[str | None, Trial | None]:
         name = self.workload.name
@@ -165,7 +188,7 @@ class Live:
         trial = self._wanted
         if self._opener is None or trial is None or self._tried or trial.against != self.release:
             return
-        challenger = _Opened(*await asyncio.to_thread(self._opener, trial.release))
+        challenger = _Opened(*await self._open(trial.release))
         if self._wanted and self._wanted.id == trial.id and trial.against == self.release:
             shadows = Shadows(trial.id, lambda case: self._ask(challenger, case), lambda: self._opened.busy)
             self._tried = _Tried(trial, challenger, shadows, Watch(trial))

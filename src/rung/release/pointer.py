@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 from rung.core import RungError
 from rung.ledger import Ledger, Promotion, open_ledger
-from rung.models.encoder import open_encoder
-from rung.release.frozen import Release, ReleaseError, find_release, inputs_of, load_release, require_gated
+from rung.release.frozen import Release, ReleaseError, load_release, require_gated
 from rung.workload import Workload
 
 ANY = ""  # no release's id
@@ -29,14 +28,13 @@ def ledger_of(workload: Workload) -> Ledger:
 
 
 def current_release(workload: Workload, ledger: Ledger) -> Release:
-    """The release that the ledger points to for this workload, or the one made from its files as they are now."""
+    """The release that the ledger points to for this workload."""
     pointed = ledger.current_release(workload.name)
-    if pointed is not None:
-        return load_release(workload.state / "releases" / pointed)
-    found = find_release(workload, inputs_of(workload, open_encoder())) if (workload.state / "releases").is_dir() else None
-    if found is None:
-        raise ReleaseError(f"{workload.file}: there is no release to answer with. Run `rung train {workload.file}` first.")
-    return found
+    if pointed is None:
+        kept = len(list_releases(workload))
+        made = f"There are {kept}: `rung promote` one" if kept else f"Run `rung train {workload.file}` first"
+        raise ReleaseError(f"{workload.file}: no release was promoted to answer. {made}.")
+    return load_release(workload.state / "releases" / pointed)
 
 
 def list_releases(workload: Workload) -> list[str]:
@@ -75,18 +73,23 @@ def promote(workload: Workload, release: Release, ledger: Ledger, by: str, why: 
     return True
 
 
-def rollback(workload: Workload, ledger: Ledger, by: str, why: str) -> Release:
-    """Undo the last promotion that is not undone yet, and give back the release that answers again.
-
-    Raises `NothingBefore` where nothing answered before, `ReleaseError` where that release is gone or damaged.
-    """
+def rollback(workload: Workload, ledger: Ledger, by: str, why: str) -> tuple[Release, list[str]]:
+    """Undo the last promotion that is not undone yet: the release that answers again, and why others were passed over, which
+    answered later and cannot be opened any more. Raises `NothingBefore` where none is left."""
     done = _standing(ledger.promotions(workload.name))
-    if len(done) < 2:
-        raise NothingBefore(f"{workload.name}: no release answered before the current one. Next: rung release list.")
-    release = load_release(workload.state / "releases" / done[-2])
-    promotion = Promotion(workload.name, release.id, datetime.now(UTC), by, why, back=True)
-    _point(release, ledger, promotion, done[-1])
-    return release
+    passed: list[str] = []
+    for name in reversed([each for each in done[:-1] if each != done[-1]]):
+        try:
+            release = load_release(workload.state / "releases" / name)
+        except ReleaseError as error:
+            passed.append(str(error))
+            continue
+        _point(release, ledger, Promotion(workload.name, name, datetime.now(UTC), by, why, back=True), done[-1])
+        return release, passed
+    raise NothingBefore(
+        "\n".join([*passed, f"{workload.name}: no release answered before the current one that could answer again."])
+        + " Next: rung release list, rung promote."
+    )
 
 
 def _point(release: Release, ledger: Ledger, promotion: Promotion, instead_of: str | None) -> None:
@@ -103,7 +106,7 @@ def left_behind(workload: Workload, release: Release, ledger: Ledger) -> Promoti
 
 def release_at(promotions: Sequence[Promotion], at: datetime) -> Promotion | None:
     """What was in production at a time (timezone-aware): the last promotion until then."""
-    return max((one for one in promotions if one.at <= at), key=lambda one: one.at, default=None)
+    return next((one for one in reversed(promotions) if one.at <= at), None)
 
 
 def _standing(promotions: Sequence[Promotion]) -> list[str]:
@@ -112,6 +115,8 @@ def _standing(promotions: Sequence[Promotion]) -> list[str]:
     for one in promotions:
         if one.back:
             standing.pop()
+            while standing and standing[-1] != one.release:
+                standing.pop()
         else:
             standing.append(one.release)
     return standing

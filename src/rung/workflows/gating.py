@@ -11,6 +11,7 @@ from rung.gold import Example, digest_of, read_gold, split
 from rung.ledger import Ledger
 from rung.release import (
     Release,
+    ReleaseError,
     current_release,
     learnt_by,
     ledger_of,
@@ -38,13 +39,10 @@ def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Pr
         limits = load_workload(release).limits
         pointed = ledger.current_release(workload.name)
         known = release.id in {one.release for one in ledger.promotions(workload.name)} or gated_against(release) == pointed
-        if limits.dropped is not None and pointed not in (None, release.id) and not known:
-            before = current_release(workload, ledger)
-            gold = read_gold(workload)
-            taught = {**learnt_by(release), **learnt_by(before)}
-            held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=taught).test), release, before)
-            decisions = finish(decide_all(release, held_out, progress))
-            gate_drop(drop_between(workload, before, held_out, decisions, progress), limits)
+        if limits.dropped is not None and pointed != release.id and not known:
+            before, trouble = live_release(workload, ledger)
+            why += f" (not compared: {trouble})" if trouble else ""
+            gate_drop(_drop_now(workload, release, before, progress) if before else None, limits)
         return release, promote(workload, release, ledger, by, why, pointed)
     finally:
         finish(ledger.close())
@@ -57,9 +55,22 @@ def gated_against(release: Release) -> str | None:
     return drop.get("against")
 
 
-def live_release(workload: Workload, ledger: Ledger) -> Release | None:
-    """The release that answers now, if any was ever promoted. Raises `ReleaseError` if it is gone or damaged."""
-    return current_release(workload, ledger) if ledger.current_release(workload.name) else None
+def live_release(workload: Workload, ledger: Ledger) -> tuple[Release | None, str]:
+    """The release that answers now, if any was ever promoted; or why it cannot be opened: then there is nothing left to compare
+    with, and that must not bar the way to one that can."""
+    if ledger.current_release(workload.name) is None:
+        return None, ""
+    try:
+        return current_release(workload, ledger), ""
+    except ReleaseError as error:
+        return None, str(error)
+
+
+def _drop_now(workload: Workload, release: Release, before: Release, progress: Progress) -> Drop:
+    gold = read_gold(workload)
+    taught = {**learnt_by(release), **learnt_by(before)}
+    held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=taught).test), release, before)
+    return drop_between(workload, before, held_out, finish(decide_all(release, held_out, progress)), progress)
 
 
 def drop_between(

@@ -94,10 +94,9 @@ def _drop(workload: Workload, study: Study, made: Made, progress: Progress) -> D
     if workload.limits.dropped is None:
         return None
     ledger = ledger_of(workload)
-    before = live_release(workload, ledger)
-    drop = drop_between(workload, before, study.testing, made.decisions, progress) if before else None
+    before, _ = live_release(workload, ledger)
     finish(ledger.close())
-    return drop
+    return drop_between(workload, before, study.testing, made.decisions, progress) if before else None
 
 
 def _notes(gold: Gold, parts: Split) -> list[str]:

@@ -316,6 +316,7 @@ def test_p_is_corrected_for_all_pairs_but_where_the_baseline_is_known_before_any
     assert [one.apart for one in ranking[1:]] == [helped[one.name, ranking[0].name] for one in ranking[1:]]
     assert "all pairs of candidates (6)." in text(bakeoff(*four))
     assert "No result decided that: p is corrected for these 3 comparisons." in text(bakeoff(large, *four[1:]))
+    assert "No result decided that: p is that of a single comparison." in text(bakeoff(large, four[1]))
     two = [large, replace(four[1], large=True), *four[2:]]  # which of them is held against is a result
     assert "is the large baseline that is right most often. The results decided that" in text(bakeoff(*two))
 

@@ -25,9 +25,8 @@ def comparing(bakeoff: Bakeoff, choice: Choice) -> Iterator[Block]:
     why = "the large baseline that is right most often" if against.large else "right most often; no large baseline was named"
     held = f"{against.name} is {why}. {every}"
     if fixed(bakeoff):
-        held = (
-            f"{against.name} is the large baseline. No result decided that: p is corrected for these {len(pairs):,} comparisons."
-        )
+        many = f"corrected for these {len(pairs):,} comparisons" if len(pairs) > 1 else "that of a single comparison"
+        held = f"{against.name} is the large baseline. No result decided that: p is {many}."
     yield Heading(f"Paired comparisons with {against.name}")
     yield Paragraph(
         f"{held} Gained are test cases on which the candidate is right as a whole and {against.name} is not, lost are those the "

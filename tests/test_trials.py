@@ -341,7 +341,7 @@ def test_reading_a_trial_in_portions_or_at_once_comes_to_the_same(ledger: Ledger
     assert stepwise.document() == counted(ledger).document()
 
 
-def test_a_unit_counts_once_by_its_first_case_and_its_first_verdict(ledger: Ledger) -> None:
+def test_a_unit_counts_once_an_hour_by_its_first_case_and_its_first_verdict(ledger: Ledger) -> None:
     trial = begun(ledger, replace(CANARY, unit="session"))
     made = [accepted(), for_review(), accepted(), accepted()]
     record_all(ledger, [part("live", each, unit) for each, unit in zip(made, ["a", "a", "b", ""], strict=True)])
@@ -350,7 +350,7 @@ def test_a_unit_counts_once_by_its_first_case_and_its_first_verdict(ledger: Ledg
     tally = counted(ledger, trial)
     assert (measure(tally, "person")["live"], tally.document()["arms"]["live"]["cases"]) == ({"of": 3, "share": 0.0}, 4)
     assert measure(tally, "overturned")["live"]["of"] == 2
-    assert "each session counted once" in tally.document()["error_control"]
+    assert "each session counted once, and once an hour where there is a margin" in tally.document()["error_control"]
 
 
 def test_shadows_are_kept_beside_the_decisions_and_count_nowhere_else(ledger: Ledger) -> None:
@@ -473,6 +473,45 @@ def test_an_ab_trial_decides_by_what_people_say(tmp_path: Path, right: float, de
     assert (end is not None) == (decision == "worse") and (end is None or end.result.startswith("worse: judged answers"))
     assert [measure(tally, "relevance")[arm]["of"] for arm in ("live", "challenger")] == [300, 300]
     assert "is wrong with a chance of at most 5%" in tally.document()["error_control"]
+
+
+def harmed(ledger: Ledger, trial: Trial, hours: int, bad: Callable[[int], Decision]) -> str | None:
+    """How a trial stands whose 40 users come twice an hour; the challenger's, half of them, meet what `bad` makes of the hour."""
+    for hour in range(hours):
+        users = [(format(user, "016x"), "challenger" if user % 2 else "live") for user in range(40)] * 2
+        made = [part(arm, bad(hour) if arm == "challenger" else accepted(), unit) for unit, arm in users]
+        record_all(ledger, [replace(each, at=NOON + timedelta(hours=hour)) for each in made])
+    return counted(ledger, trial).result()
+
+
+def test_a_canary_sees_harm_after_all_its_users_were_met(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    result = harmed(ledger, begun(ledger, replace(CANARY, unit="user")), 6, lambda hour: for_review() if hour else accepted())
+    assert result and result.startswith("halted: cases left to a person: 100 of 120")
+
+
+@pytest.mark.parametrize("unit", ["", "user"])
+def test_an_ab_trial_ends_by_harm_that_its_metric_does_not_see(tmp_path: Path, unit: str) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    trial = begun(ledger, replace(CANARY, kind="ab", metric="success", unit=unit))
+    result = harmed(ledger, trial, 6, lambda _: for_review())
+    assert result and result.startswith("halted: cases left to a person: ")
+    told = counted(ledger, trial).document()
+    assert told["decision"] == "undecided"
+    assert "by success is wrong with a chance of at most 5%; a challenger that exceeds no margin" in told["error_control"]
+
+
+def test_a_canary_is_halted_for_its_cost_where_the_file_limits_it(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path, 6, limits={"cost_per_case": 0.002})
+    live, other = (freeze(workload, PARTS, name, {**GATED, "n": name}, "report") for name in ("live", "other"))
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    promote(workload, live, ledger, "ada", "")
+    trial = start_trial(workload, other, ledger, Terms("canary", 0.1), "ada", "")
+    assert trial.dear == 0.002
+    tried = replace(trial, id="t1")
+    assert harmed(ledger, tried, 2, lambda _: accepted(cost=0.0019)) is None
+    result = harmed(ledger, tried, 6, lambda _: accepted(cost=0.0021))
+    assert result and result.startswith("halted: cases that cost more than $0.002: ")
 
 
 # What answers meanwhile

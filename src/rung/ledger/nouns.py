@@ -77,9 +77,10 @@ class Trial:
     """From `at` (timezone-aware) until its `end`, `release` is tried beside `against`, the one that answered when it began.
 
     shadow: both decide, and only the live release's answers are seen; canary: the challenger decides a `share` (0..1) of the
-    cases until its bad events exceed the live release's by more than the `margins` (0..1); ab: the same until it is decided which
-    is better by `metric`. Cases are drawn by the `unit` that they are about, an attribute of their context, or each by itself
-    if that is empty; a decision is slow beyond so many seconds, None if that is not watched.
+    cases until its bad events exceed the live release's by more than the `margins` (0..1); ab: the same, and at the latest until
+    it is proven to be worse by `metric`. Cases are drawn by the `unit` that they are about, an attribute of their context, or
+    each by itself if that is empty; a decision is slow beyond so many seconds and dear beyond so many US dollars, None if that is
+    not watched.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Trial:
     by: str
     why: str
     end: End | None = None
+    dear: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds."""
+    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds, and in which
+    hour (since 1970) it was made."""
 
     seq: int
     arm: Arm
@@ -143,17 +146,20 @@ class Observed:
     failed: bool
     cost: float
     seconds: float
+    hour: int
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The first verdict on an answer given in a trial: whether it overturned the answer, and how relevant it found it (0..1)."""
+    """The first verdict on an answer given in a trial: whether it overturned the answer, how relevant it found it (0..1), and in
+    which hour (since 1970) it was given."""
 
     seq: int
     arm: Arm
     unit: str
     overturned: bool
     score: float | None
+    hour: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rung.ledger.rows import Row, decode, encode, fails, micros, moment, plain
 from rung.ledger.schema import decisions, shadows, trials, verdicts
 
 PORTION = 10_000  # rows of a kind read at once
+_HOUR = 3_600_000_000  # microseconds
 
 
 def begin(connection: Connection, trial: Trial) -> None:
@@ -66,40 +67,37 @@ def portion(connection: Connection, trial: str, after: Marks, until: Marks) -> S
 def observed(connection: Connection, trial: str, after: int, until: int) -> list[Observed]:
     """The decisions that were part of a trial, in the order in which they were recorded."""
     c = decisions.c
-    query = select(c.seq, c.arm, c.unit, c.outcome, c.failed, c.cost, c.seconds).where(c.trial == trial, c.seq > after)
-    found = connection.execute(query.where(c.seq <= until).order_by(c.seq).limit(PORTION))
-    return [Observed(seq, arm, unit, outcome != Outcome.REVIEW, *rest) for seq, arm, unit, outcome, *rest in found]
+    query = select(c.seq, c.arm, c.unit, c.outcome, c.failed, c.cost, c.seconds, c.at)
+    query = query.where(c.trial == trial, c.seq > after, c.seq <= until)
+    found = connection.execute(query.order_by(c.seq).limit(PORTION))
+    return [Observed(*row[:3], row[3] != Outcome.REVIEW, *row[4:7], row[7] // _HOUR) for row in found]
 
 
 def judged(connection: Connection, trial: str, after: int, until: int) -> list[Judged]:
     """The first verdicts on the answers of a trial, in the order in which they were given."""
     c, earlier = verdicts.c, verdicts.alias()
-    query = select(c.seq, decisions.c.arm, decisions.c.unit, c.overturned, c.score).join(decisions)
+    query = select(c.seq, decisions.c.arm, decisions.c.unit, c.overturned, c.score, c.at).join(decisions)
     mine = func.coalesce(decisions.c.trial, "") == trial  # out of the index's reach: SQLite would begin with all of the trial
     query = query.where(mine, decisions.c.outcome != Outcome.REVIEW.value, c.seq > after, c.seq <= until)
     first = ~exists().where(earlier.c.decision == c.decision, earlier.c.seq < c.seq)
-    return [Judged(*row) for row in connection.execute(query.where(first).order_by(c.seq).limit(PORTION))]
+    found = connection.execute(query.where(first).order_by(c.seq).limit(PORTION))
+    return [Judged(*row[:5], row[5] // _HOUR) for row in found]
 
 
 def compared(connection: Connection, trial: str, after: int, until: int) -> list[Compared]:
     """The cases that a trial's challenger decided unseen, in the order in which that was kept."""
     c, d = shadows.c, decisions.c
-    query = (
-        select(
-            c.seq, c.answered, c.failed, c.cost, c.seconds, d.seq, d.unit, d.outcome, d.failed, d.cost, d.seconds, c.agrees, d.id
-        )
-        .join(decisions)
-        .where(c.trial == trial, c.seq > after, c.seq <= until)
-    )
-    found = connection.execute(query.order_by(c.seq).limit(PORTION))
+    live = d.seq, d.unit, d.outcome, d.failed, d.cost, d.seconds, d.at, d.id
+    query = select(c.seq, c.answered, c.failed, c.cost, c.seconds, c.agrees, *live).join(decisions)
+    query = query.where(c.trial == trial, c.seq > after, c.seq <= until).order_by(c.seq).limit(PORTION)
     return [
         Compared(
-            Observed(row[5], "live", row[6], row[7] != Outcome.REVIEW, *row[8:11]),
-            Observed(row[0], "challenger", row[6], *row[1:5]),
-            row[11],
-            row[12],
+            Observed(row[6], "live", row[7], row[8] != Outcome.REVIEW, row[9], row[10], row[11], row[12] // _HOUR),
+            Observed(row[0], "challenger", row[7], *row[1:5], row[12] // _HOUR),
+            row[5],
+            row[13],
         )
-        for row in found
+        for row in connection.execute(query)
     ]
 
 

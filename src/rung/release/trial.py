@@ -15,7 +15,7 @@ from rung.workload import EndpointTier, Limits, Workload
 
 METRICS = ("success", "answered", "latency", "relevance")  # that A/B may decide by
 _LOOSER = ("never", "redacted", "anything")
-_POINTS = 0.05  # by which more cases may go to a person, where no limit says how far it may drop
+_POINTS = 0.05  # by which more cases may cost more than the limit, or go to a person where no limit says how far it may drop
 _RARE = 0.01  # by which more may fail or be slow: p99 lets one in a hundred be slow
 
 
@@ -45,7 +45,7 @@ def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Ter
         raise TrialRefused(f"{workload.name}: release {release.id[:12]} is not tried: {reason}")
     if pointed == release.id:
         raise TrialRefused(f"{workload.name}: release {release.id[:12]} answers already. Next: rung release list names others.")
-    margins = _margins(live.limits, live.promise.error) if terms.kind == "canary" else {}
+    margins = {} if terms.kind == "shadow" else _margins(live.limits, live.promise.error)
     trial = Trial(
         id=new_id(),
         workload=workload.name,
@@ -60,6 +60,7 @@ def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Ter
         at=datetime.now(UTC),
         by=by,
         why=why,
+        dear=live.limits.cost_per_case,
     )
     ledger.begin_trial(trial)
     return trial
@@ -91,9 +92,9 @@ def assign(trial: Trial, case: Case) -> Assignment | None:
 
 
 def _margins(limits: Limits, error: float) -> dict[str, float]:
-    """How much more often than the live release's each kind of bad event of a canary may come."""
+    """How much more often than the live release's each kind of the challenger's bad events may come."""
     points = _POINTS if limits.dropped is None else limits.dropped
-    return {"person": min(points, 0.99), "failed": _RARE, "overturned": error, "slow": _RARE}
+    return {"person": min(points, 0.99), "failed": _RARE, "overturned": error, "slow": _RARE, "dear": _POINTS}
 
 
 def _misfits(terms: Terms, slow: float | None) -> Iterator[str]:

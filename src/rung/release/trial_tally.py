@@ -1,13 +1,15 @@
 """Turns what a trial has brought into shares, intervals that hold however often one looks, and a decision. Knows no SQL.
 
 Where cases are drawn by a unit, such as a user, each unit counts once, by its first case and its first verdict: what one user
-asks is alike, and as so many independent cases it would prove too much.
+asks is alike, and as so many independent cases it would prove too much. What may halt a trial counts a unit once an hour, or it
+would see nothing once all users were met. That takes the hours of one unit for independent: where few units come again and again,
+those drawn for the challenger may be harder by chance, and halt a harmless one more often than is said. It never hides a harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, Generic, TypeVar
@@ -19,9 +21,9 @@ from rung.statistics.sequential import DIFFERENCES, Comparison, Difference, Exce
 ALPHA = 0.05  # the chance of a wrong halt, or of a wrong decision, in one trial
 LISTED = 20  # cases decided differently that are remembered
 
-_MEASURED: dict[Kind, tuple[str, ...]] = {
+_MEASURED: dict[Kind, tuple[str, ...]] = {  # besides what has a margin
     "shadow": ("person", "failed"),  # and not how slow: it decides when nobody waits
-    "canary": ("person", "failed", "slow", "overturned"),
+    "canary": (),
     "ab": METRICS,
 }
 
@@ -44,6 +46,27 @@ class Paired:
         """As `Difference.interval`."""
         low, high = self._mean.interval()
         return 2 * low - 1, 2 * high - 1
+
+
+@dataclass(slots=True)
+class Firsts:
+    """Which units were met already, in the whole trial or, `hourly`, in the present hour."""
+
+    hourly: bool
+    _met: set[int] = field(default_factory=set[int])
+    _hour: int = 0
+
+    def of(self, seen: Sequence[Seen]) -> list[Seen]:
+        """The observations of units that were not met before; those without one all count."""
+        return [each for each in seen if not each.unit or self._meet(each)]
+
+    def _meet(self, one: Observed | Judged) -> bool:
+        if self.hourly and one.hour != self._hour:  # and not only a later one: a clock that is ahead must not blind it
+            self._hour = one.hour
+            self._met.clear()
+        before = len(self._met)
+        self._met.add(2 * int(one.unit, 16) + (one.arm == "challenger"))
+        return len(self._met) > before
 
 
 class Measure(Generic[Seen]):
@@ -121,7 +144,7 @@ class Tally:
         self.differing: list[str] = []  # the first decisions about which the releases of a shadow trial do not agree
         self._drawn, self._compared, self._alike, self._agreement = 0, 0, 0, Mean(1 - ALPHA)
         self._cases, self._verdicts = _measures(trial)
-        self._met: tuple[set[str], set[str]] = set(), set()  # units, by a case and by a verdict
+        self._firsts = [(Firsts(hourly), Firsts(hourly)) for hourly in (False, True)]  # by a case and by a verdict
         self._marks = Marks()
 
     @property
@@ -138,22 +161,24 @@ class Tally:
             for each in observed:
                 self.arms[each.arm].cases += 1
                 self.arms[each.arm].cost += each.cost
-            fresh, judged = list(_firsts(observed, self._met[0])), list(_firsts(seen.judged, self._met[1]))
-            for measure in self._cases:
-                measure.take(fresh)
-            for measure in self._verdicts:
-                measure.take(judged)
+            for cases, verdicts in self._firsts:
+                _tell(self._cases, cases, observed)
+                _tell(self._verdicts, verdicts, seen.judged)
             self._marks = seen.until
 
     def result(self) -> str | None:
-        """Why the trial must end, if it must: a canary's bad events, or an A/B decided against the challenger."""
+        """Why the trial must end, if it must: the challenger's bad events, or an A/B decided against it."""
         for measure in self.measures:
             if measure.exceeded:
-                sure, margin = 1 - ALPHA / len(self.measures), 100 * (measure.margin or 0)
+                sure, margin = 1 - ALPHA / self._guards, 100 * (measure.margin or 0)
                 return f"halted: {measure.sentence}; more than {margin:g} points more, with {sure:.2%} confidence"
         if self.decision == "worse":
             return f"worse: {self._decisive.sentence}; less, with {1 - ALPHA:.0%} confidence"
         return None
+
+    @property
+    def _guards(self) -> int:
+        return sum(measure.margin is not None for measure in self.measures)
 
     @property
     def decision(self) -> Comparison | None:
@@ -174,7 +199,7 @@ class Tally:
             low, high = self._agreement.interval()
             counts = {"drawn": self._drawn, "of": self._compared, "alike": self._alike}
             document["agreement"] = {**counts, "share_at_least": low, "share_at_most": high}
-        return {**document, "decision": self.decision, "error_control": _error_control(self.trial, len(self.measures))}
+        return {**document, "decision": self.decision, "error_control": _error_control(self.trial, self._guards)}
 
     def _pairs(self, compared: Sequence[Compared]) -> list[Observed]:
         """Both decisions on each case, one after the other, the live release's first."""
@@ -186,7 +211,8 @@ class Tally:
 
 
 class Watch:
-    """Looks at a trial that runs, and ends it once it must. All that look come to the same result."""
+    """Looks at a trial that runs, and ends it once it must. All that look come to the same result, if each commit takes less time
+    than there is between two looks; what was later one of them may miss."""
 
     def __init__(self, trial: Trial) -> None:
         """Nothing is read yet."""
@@ -194,8 +220,8 @@ class Watch:
         self._until: Marks | None = None
 
     def look(self, ledger: Ledger) -> None:
-        """Read what was there at the last look, blocking: rows are not seen in the order of their numbers, but by now all of them
-        are."""
+        """Read what was there at the last look, blocking: rows are not seen in the order of their numbers, but by now they
+        should be."""
         until, self._until = self._until, ledger.marks()
         if until is not None:
             self._tally.read(ledger, until)
@@ -203,23 +229,25 @@ class Watch:
                 ledger.end_trial(self._tally.trial.id, End(datetime.now(UTC), "rung", result))
 
 
-def _firsts(seen: Sequence[Seen], met: set[str]) -> Iterator[Seen]:
-    """The observations of units that were not met before; those without one all count."""
-    for each in seen:
-        name = f"{each.arm} {each.unit}"
-        if not each.unit or name not in met:
-            yield each
-            met.add(name)
+def _tell(measures: Sequence[Measure[Seen]], firsts: Firsts, seen: Sequence[Seen]) -> None:
+    """Count what is seen in the measures that count a unit as often as that."""
+    told = [measure for measure in measures if (measure.margin is not None) == firsts.hourly]
+    fresh = firsts.of(seen) if told else ()
+    for measure in told:
+        measure.take(fresh)
 
 
 def _measures(trial: Trial) -> tuple[list[Measure[Observed]], list[Measure[Judged]]]:
-    """What a kind of trial measures, of cases and of verdicts; whether a case was slow only where that is known."""
-    names = [name for name in _MEASURED[trial.kind] if trial.slow is not None or name not in ("slow", "latency")]
-    slow = inf if trial.slow is None else trial.slow
+    """What a kind of trial measures, of cases and of verdicts; whether a case was slow or dear only where that is known."""
+    limits = {"slow": trial.slow, "latency": trial.slow, "dear": trial.dear}
+    names = [name for name in (*_MEASURED[trial.kind], *trial.margins) if limits.get(name, inf) is not None]
+    guards = [name for name in names if name in trial.margins]
+    slow, dear = (inf if limit is None else limit for limit in (trial.slow, trial.dear))
     cases: dict[str, tuple[str, Value[Observed]]] = {
         "person": ("cases left to a person", lambda one: float(not one.answered)),
         "failed": ("cases in which a model gave no answer", lambda one: float(one.failed)),
         "slow": (f"cases slower than {slow * 1000:.6g} ms", lambda one: float(one.seconds > slow)),
+        "dear": (f"cases that cost more than ${dear:.6g}", lambda one: float(one.cost > dear)),
         "answered": ("cases answered without a person", lambda one: float(one.answered)),
         "latency": (f"cases within {slow * 1000:.6g} ms", lambda one: float(one.seconds <= slow)),
     }
@@ -228,21 +256,23 @@ def _measures(trial: Trial) -> tuple[list[Measure[Observed]], list[Measure[Judge
         "success": ("judged answers that were right", lambda one: float(not one.overturned)),
         "relevance": ("relevance of answers that were scored", lambda one: one.score),
     }
-    tests = {name: (trial.margins[name], ALPHA / len(names)) for name in names if trial.kind == "canary"}
+    tests = {name: (trial.margins[name], ALPHA / len(guards)) for name in guards}
     return (
         [Measure(name, *cases[name], trial.kind, tests.get(name)) for name in names if name in cases],
         [Measure(name, *verdicts[name], trial.kind, tests.get(name)) for name in names if name in verdicts],
     )
 
 
-def _error_control(trial: Trial, measures: int) -> str:
-    per = f", each {trial.unit} counted once" if trial.unit else ""
-    each = f"each interval holds by itself with {1 - ALPHA:.0%} confidence, however often one looks{per}"
-    if trial.kind == "canary":
-        return (
-            f"a challenger that exceeds no margin is halted with a chance of at most {ALPHA:.0%} in the whole trial ({measures} "
-            f"sequential tests at {ALPHA / measures:.2%} each); {each}"
+def _error_control(trial: Trial, guards: int) -> str:
+    """What is claimed, and how sure it is."""
+    each = f"each interval holds by itself with {1 - ALPHA:.0%} confidence, however often one looks"
+    told = [f"the decision by {trial.metric} is wrong with a chance of at most {ALPHA:.0%}"] if trial.kind == "ab" else []
+    if guards:
+        told.append(
+            f"a challenger that exceeds no margin is halted with a chance of at most {ALPHA:.0%} in the whole trial ({guards} "
+            f"sequential tests at {ALPHA / guards:.2%} each)"
         )
-    if trial.kind == "ab":
-        return f"the decision by {trial.metric} is wrong with a chance of at most {ALPHA:.0%}; {each}"
-    return each
+    if trial.unit:
+        often = "once, and once an hour where there is a margin, as if its hours were independent" if guards else "once"
+        each += f", each {trial.unit} counted {often}"
+    return "; ".join([*told, each])

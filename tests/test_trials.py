@@ -704,7 +704,7 @@ def test_a_running_gateway_halts_a_canary_whose_model_fails(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_a_user_named_in_a_chat_is_drawn_alike_and_shown_to_no_model(tmp_path: Path) -> None:
+def test_a_user_named_in_a_request_is_drawn_alike_and_shown_to_no_model(tmp_path: Path) -> None:
     async def run() -> None:
         async with Stand(tmp_path) as stand:
             await stand.start(unit="user")
@@ -726,6 +726,12 @@ def test_a_user_named_in_a_chat_is_drawn_alike_and_shown_to_no_model(tmp_path: P
             record = stand.ledger.find(await chat(safety_identifier="u3", user="u4"))
             assert record and record.case.user == "u3" and record.assignment
             assert record.assignment.arm == arms[9] and "u3" not in record.assignment.unit
+            for number in range(12):
+                body = json.dumps({"input": "hello", "user": f"u{number}"}).encode()
+                status, answer = await ask(app, "POST", "/v1/workloads/small/decisions", body)
+                record = stand.ledger.find(json.loads(answer)["id"])
+                assert status == 200 and record and record.case.user == f"u{number}" and record.assignment
+                assert record.assignment.arm == arms[3 * number]
             assert all(case.user == "" and not case.context for _, model in stand.models for case, _ in model.asked)
 
     asyncio.run(run())
@@ -803,7 +809,8 @@ def test_an_ab_trial_says_what_was_decided_by_what(tried: tuple[Path, str, str],
     made = [(accepted() if n % 2 else for_review()) for n in range(400)]
     fill(folder, running(folder), ["challenger" if n % 2 else "live" for n in range(400)], *made)
     told = call("release", "trial", folder).out
-    assert "by answered the challenger is: better" in told and "the decision by answered is wrong with a chance" in told
+    assert "by answered the challenger is: better; it answers 100.0% of the cases without a person" in told
+    assert "the decision by answered is wrong with a chance" in told
     assert call("release", "trial", folder, "--json").document["decision"] == "better"
     assert call("promote", folder, other[:8], "--why", "it won").status == 0
     assert f"ended: release {other[:12]} was promoted" in call("release", "trial", folder).out
@@ -821,6 +828,15 @@ def test_a_shadow_shows_which_cases_differ(tried: tuple[Path, str, str], call: C
     assert "of 30 cases the challenger has decided 30, 0 of them like the live release" in told
     assert told.count("intent=fee") == 20
     assert len(call("release", "trial", folder, "--json").document["differing"]) == 20
+
+
+def test_a_shadow_that_asks_for_money_says_so(tmp_path: Path, call: Caller) -> None:
+    priced = {"slm": {**INSIDE["slm"], "price": {"input": 1.0, "output": 2.0}}}
+    tiers = [{"endpoint": "slm", "model": "any"}]
+    live, other = (released(tmp_path, name, priced, tiers=tiers, task=name) for name in ("live", "other"))
+    workload = write_workload(tmp_path, 6, priced, tiers=tiers)
+    promote(workload, live, ledger_of(workload), "ada", "first")
+    assert "what it asks slm/any is paid for on top" in call("release", "shadow", tmp_path, other.id[:8], "--why", "curious").err
 
 
 @pytest.mark.parametrize("share", ["0%", "100%", "x", "-1"])

@@ -10,12 +10,12 @@ from rich.text import Text
 
 from rung.cli.arguments import File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, visible
-from rung.workload import Workload, load
+from rung.workload import EndpointTier, Price, Workload, load
 
 Name = Annotated[str, typer.Argument(metavar="RELEASE", help="The challenger: a release's id, or how it begins.")]
 Share = Annotated[str, typer.Option(metavar="SHARE", help="Of the cases, such as 5% or 0.05.")]
 Unit = Annotated[
-    str, typer.Option(metavar="NAME", help="What is always drawn alike: an attribute of context, such as session or user.")
+    str, typer.Option(metavar="NAME", help="What is always drawn alike: user (no model is told), or an attribute of context.")
 ]
 Metric = Annotated[Literal["success", "answered", "latency", "relevance"], typer.Option(help="What decides.")]
 
@@ -35,7 +35,7 @@ def canary(file: File, name: Name, why: Why, share: Share = "5%", unit: Unit = "
 
 
 def ab(file: File, name: Name, why: Why, share: Share = "50%", unit: Unit = "", metric: Metric = "success") -> None:
-    """Let two releases answer until it is decided which is better, by people's verdicts, by scores, or by what they answer."""
+    """Let two releases answer, until the challenger proves worse by the metric, or by more than the margins of a canary."""
     from rung.release import Terms
 
     _start(file, name, Terms("ab", _share(share), unit, metric), why)
@@ -71,13 +71,18 @@ def stop(file: File, why: Why) -> None:
 
 
 def _start(file: File, name: str, terms: Any, why: str) -> None:
-    from rung.release import ledger_of, named_release, start_trial
+    from rung.release import ledger_of, load_workload, named_release, start_trial
 
     workload = load(file)
-    ledger = ledger_of(workload)
-    begun = start_trial(workload, named_release(workload, name), ledger, terms, user(), why)
+    ledger, release = ledger_of(workload), named_release(workload, name)
+    begun = start_trial(workload, release, ledger, terms, user(), why)
     what = {"shadow": "decides unseen", "canary": "answers", "ab": "answers"}[begun.kind]
     say(f"{workload.name}: release {begun.release[:12]} {what} {_drawn(begun.share, begun.unit)} beside {begun.against[:12]}")
+    priced = [
+        tier.name for tier in load_workload(release).tiers if isinstance(tier, EndpointTier) and tier.endpoint.price != Price()
+    ]
+    if begun.kind == "shadow" and priced:
+        hint(f"what it asks {', '.join(priced)} is paid for on top, without a limit: --share asks less")
     hint(f"next: rung release trial {path_of(workload)}; to end it: rung release stop {path_of(workload)} --why ...")
 
 
@@ -112,7 +117,10 @@ def _say_trial(document: dict[str, Any]) -> None:
     if agreement := document.get("agreement"):
         _say_agreement(agreement, document["differing"])
     if decision := document["decision"]:
-        say(f"by {document['metric']} the challenger is: {decision}")
+        answered = next(each for each in document["measures"] if each["name"] == "answered")
+        shares = ["-" if (share := answered[arm]["share"]) is None else f"{share:.1%}" for arm in ("challenger", "live")]
+        told = "it answers {} of the cases without a person, the live release {}".format(*shares)
+        say(f"by {document['metric']} the challenger is: {decision}; {told}")
     say(f"({document['error_control']})")
 
 

@@ -43,6 +43,7 @@ class Asked(Struct, forbid_unknown_fields=True):
 
     input: str | list[Any]  # a text, or the lines of a scanned page
     context: dict[str, Any] = field(default_factory=dict[str, Any])
+    user: str = ""  # the person it is asked for: what a trial may draw by, and no model is told
 
 
 class Feedback(Struct, forbid_unknown_fields=True):
@@ -140,7 +141,7 @@ class Gateway:
     async def _decide(self, request: Request) -> Response:
         live = self._live(request.path_params["name"], None)
         asked = await read(request, Asked)
-        case = Case(require_input(asked.input, "input"), asked.context, request.state.caller)
+        case = Case(require_input(asked.input, "input"), asked.context, request.state.caller, user=asked.user)
         decision = await self._decision(live, case)
         return respond(decision.document(), _headers(decision))
 

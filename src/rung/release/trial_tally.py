@@ -3,7 +3,7 @@
 Where cases are drawn by a unit, such as a user, each unit counts once, by its first case and its first verdict: what one user
 asks is alike, and as so many independent cases it would prove too much. What may halt a trial counts a unit once an hour, or it
 would see nothing once all users were met. That takes the hours of one unit for independent: where few units come again and again,
-those drawn for the challenger may be harder by chance, and halt a harmless one more often than is said. It never hides a harm.
+those drawn for the challenger may be harder by chance, and halt a harmless one more often than is said.
 """
 
 from __future__ import annotations

@@ -44,5 +44,11 @@ postgres:
 	  || (test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq postgresql >/dev/null) \
 	  || echo "PostgreSQL is not installed: its tests will be skipped (Debian: apt-get install postgresql)"
 
+# The selection memos of the examples. What was tried before is kept under .rung and not tried again.
+.PHONY: memos
+memos: .venv/installed
+	$(BIN)/rung bakeoff examples/support --memo docs/memos/support.md --memo docs/memos/support.html
+	$(BIN)/rung bakeoff examples/invoices --memo docs/memos/invoices.md --memo docs/memos/invoices.html
+
 clean:
 	rm -rf .venv examples/*/.rung

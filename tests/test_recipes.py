@@ -210,7 +210,7 @@ def test_a_weekly_update_goes_on_from_a_release_and_is_not_judged_by_what_it_has
     study = open_study(workload, silent, learnt_by(first))
     judging = {digest_of(each.case.text) for each in (*study.calibrating, *study.held_out)}
     assert judging.isdisjoint(learnt_by(first)) and judging.isdisjoint(learnt_by(second))
-    assert evaluate_release(workload, second).cases == second.evidence["cases"] == len(study.held_out)
+    assert len(evaluate_release(workload, second).cases) == second.evidence["cases"] == len(study.held_out)
     assert train_release(workload, encoder=minilm, parent=first).id == second.id  # the same inputs make the same release
     assert train_release(workload, encoder=minilm, parent=second).id == second.id  # nothing is new to it
 
@@ -354,7 +354,7 @@ def test_where_gold_has_every_text_a_teacher_is_not_asked(taught: Callable[..., 
 
 
 def test_a_teacher_that_does_not_answer_stops_the_training(taught: Callable[..., tuple[Lessons, FakeEndpoint]]) -> None:
-    with pytest.raises(EndpointSilent, match="run `rung train` again"):
+    with pytest.raises(EndpointSilent, match="run the command again"):
         taught(lambda body: Reply(status=400))
 
 

@@ -39,6 +39,7 @@ FILES = {
     "docs/recipes.md": "How a specialist is trained, by which recipe, and how small it may be.",
     "docs/releases.md": "What a release holds, what its gate asks, how to promote, compare, try and roll back.",
     "docs/memo.md": "How to read a selection memo, in two minutes or in ten.",
+    "docs/memos/": "The memo of the example's bake-off, made by `make memos`.",
     "docs/promise.md": "How the promise is kept, and what it does not say.",
     "docs/make.py": "Turns code into the parts of the documentation that must agree with it.",
     "examples/support/": "A complete workload: customer messages of an invented shop.",

@@ -419,7 +419,7 @@ def test_a_workload_without_labels_is_checked_trained_frozen_and_served(tmp_path
     with threadpool_limits(1):
         release = train(workload, encoder=minilm)
     assert "Note: 2 copied values were not found in their texts" in release.report
-    assert "line 8 (colour 'mauve'), line 9 (colour 'mauve')." in release.report
+    assert "line 8 (colour), line 9 (colour)." in release.report and "mauve" not in release.report
     with Embedded(workload) as embedded:
         decision = embedded.decide("We need a blue lamp of size 250. Regards, Ada.")
     assert decision.answer == {"size": 250, "colour": "blue"}

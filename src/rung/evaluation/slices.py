@@ -6,7 +6,7 @@ Knows nothing about models or files.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, lgamma
@@ -23,8 +23,6 @@ from rung.workload import Workload
 FEWEST, MOST = 2, 30  # distinct values of a context key that makes slices
 LENGTH = "characters"  # by which texts are cut into bands
 SIGNIFICANT = 0.05  # the chance that any slice at all is named although none is worse
-
-Groups = Mapping[str, Sequence[int]]  # by the slice's name, the positions of its findings
 
 
 @dataclass(frozen=True, slots=True)

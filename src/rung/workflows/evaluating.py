@@ -50,7 +50,7 @@ class Evaluation:
 
     def document(self, load: Load | None = None) -> dict[str, Any]:
         """As JSON: what is the same on every run, and under `measured` what is not."""
-        figures = self.evidence.document()
+        figures = self.evidence.document({one.by for one in self.metrics.slices})
         measured = {f"{name}_seconds": figures.pop(name) for name in ("p50", "p99")} | {"timed_cases": figures.pop("timed")}
         wrong = [{"line": self.cases[one.at].line, **one.document()} for one in self.metrics.disagreements]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}

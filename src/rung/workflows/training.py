@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from textwrap import shorten
 
 from rung.evaluation import Drop, describe, gate
 from rung.gold import Example, Gold, Split, digest_of
@@ -110,10 +109,11 @@ def _notes(gold: Gold, parts: Split) -> list[str]:
 
 
 def _lost_note(examples: Sequence[Example], lost: Sequence[Lost]) -> list[str]:
-    """Values of copy fields that could not be learnt from, because they were not found."""
+    """Where values of copy fields could not be learnt from, because they were not found; the report is part of a release, so the
+    values themselves, which are customers', are not in it."""
     if not lost:
         return []
-    shown = [f"line {examples[at].line} ({kind} {shorten(repr(value), 60)})" for at, kind, value in lost]
+    shown = [f"line {examples[at].line} ({kind})" for at, kind, _ in lost]
     named = ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
     return [f"Note: {len(shown):,} copied values were not found in their texts, or not beside the rest of their item: {named}."]
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rung.statistics.binomial import interval, lower_bound
+from rung.statistics.binomial import interval, lower_bound, quantile_cases, quantile_interval
 from rung.statistics.paired import detectable, difference, holm, mcnemar, non_inferior, provable_margin
 
 RUNS = 2000
@@ -54,6 +54,33 @@ def test_of_no_cases_nothing_is_known() -> None:
     assert provable_margin(0, 0, 0) == 1.0
     assert detectable(0, 0.1) == 1.0
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("cases", [20, 100, 500])
+def test_the_interval_of_a_quantile_covers_it_whatever_the_distribution(share: float, cases: int) -> None:
+    rng = np.random.default_rng(cases)
+    for drawn, truth in (
+        (rng.lognormal(size=(RUNS, cases)), float(stats.lognorm(1).ppf(share))),
+        (rng.geometric(0.3, size=(RUNS, cases)).astype(float), float(stats.geom(0.3).ppf(share))),  # many alike
+    ):
+        ends = [quantile_interval(row, share) for row in np.sort(drawn).tolist()]
+        above = sum(low is not None and low > truth for low, _ in ends)
+        below = sum(high is not None and high < truth for _, high in ends)
+        assert holds(above, RUNS, ALPHA / 2) and holds(below, RUNS, ALPHA / 2)
+
+
+def test_the_interval_of_a_median_is_that_of_the_sign_test() -> None:
+    """Whose critical value at 5 % is 5 for 20 figures."""
+    assert quantile_interval(range(1, 21), 0.5) == (6, 15)
+
+
+@given(st.sampled_from([0.5, 0.9, 0.95, 0.99]), st.integers(0, 400))
+def test_too_few_figures_leave_the_interval_of_a_quantile_open(share: float, cases: int) -> None:
+    low, high = quantile_interval(range(cases), share)
+    assert (high is None) == (cases < quantile_cases(share))
+    assert (low is None) == (cases == 0 or stats.binom(cases, share).cdf(0) > ALPHA / 2)
+    assert quantile_cases(0.99) == 368
 
 
 @given(st.integers(0, 300), st.integers(0, 300))

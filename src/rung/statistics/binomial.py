@@ -1,9 +1,13 @@
-"""Turns a count of cases into exact bounds on the share behind it. Knows nothing about what was counted."""
+"""Turns a count of cases into exact bounds on the share behind it, and ordered figures into bounds on their quantiles.
+
+Knows nothing about what was counted or measured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import exp, lgamma, log, log1p
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from math import ceil, exp, lgamma, log, log1p
 
 
 def binomial_tail(wrong: int, answered: int, rate: float) -> float:
@@ -40,6 +44,27 @@ def interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, floa
     if count > rest:  # a bound takes as long as there are cases to count: count the fewer, and mirror
         return 1 - upper_bound(rest, of, sure), 1 - lower_bound(rest, of, sure)
     return lower_bound(count, of, sure), upper_bound(count, of, sure)
+
+
+def quantile_interval(ordered: Sequence[float], share: float, confidence: float = 0.95) -> tuple[float | None, float | None]:
+    """The two-sided confidence interval of the figure that this `share` (0..1) of all lies at or below, from independent ones in
+    ascending order: two of them, whatever their distribution (David and Nagaraja 2003, Order Statistics, section 7.1).
+
+    An end is None where even the least or the greatest of so few may lie inside.
+    """
+    ranks, tail = range(1, len(ordered) + 1), (1 - confidence) / 2
+
+    def below(rank: int) -> float:
+        """P(fewer than `rank` of the figures lie at or below the quantile)"""
+        return binomial_tail(rank - 1, len(ordered), share)
+
+    low, high = bisect_right(ranks, tail, key=below), bisect_left(ranks, 1 - tail, key=below)
+    return ordered[low - 1] if low else None, ordered[high] if high < len(ordered) else None
+
+
+def quantile_cases(share: float, confidence: float = 0.95) -> int:
+    """How many independent figures it takes for the interval of this quantile to have an upper end."""
+    return ceil(log((1 - confidence) / 2) / log(share))
 
 
 def least(too_small: Callable[[float], bool], low: float = 0.0, high: float = 1.0, steps: int = 50) -> float:

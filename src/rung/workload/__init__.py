@@ -5,6 +5,7 @@ from rung.workload.nouns import (
     Boundary,
     Contest,
     Costs,
+    Email,
     Endpoint,
     EndpointTier,
     Field,
@@ -16,6 +17,7 @@ from rung.workload.nouns import (
     SizeTier,
     SpecialistTier,
     Tiers,
+    Webhook,
     Workload,
 )
 
@@ -23,6 +25,7 @@ __all__ = [
     "Boundary",
     "Contest",
     "Costs",
+    "Email",
     "Endpoint",
     "EndpointTier",
     "Field",
@@ -34,6 +37,7 @@ __all__ = [
     "SizeTier",
     "SpecialistTier",
     "Tiers",
+    "Webhook",
     "Workload",
     "WorkloadError",
     "find_key",

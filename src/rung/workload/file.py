@@ -26,6 +26,7 @@ from rung.workload.nouns import (
     Boundary,
     Contest,
     Costs,
+    Email,
     Endpoint,
     EndpointTier,
     Field,
@@ -33,6 +34,7 @@ from rung.workload.nouns import (
     Price,
     Promise,
     SpecialistTier,
+    Webhook,
     Workload,
 )
 from rung.workload.patterns import patterns_of
@@ -180,6 +182,9 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         volume=int(raw["volume"].split("/")[0]) if "volume" in raw else None,
         bakeoff=_contest(raw.get("bakeoff", {}), endpoints, file.parent),
         costs=Costs(**raw.get("costs", {})),
+        alarms=tuple(
+            Webhook(each["webhook"]) if "webhook" in each else Email(tuple(each["email"])) for each in raw.get("alarms", ())
+        ),
     )
 
 

@@ -134,6 +134,20 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where alarms are posted: an http(s) address, or the name of the environment variable that holds one."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """The addresses that alarms are sent to."""
+
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """One bounded, repeated piece of language work. Paths in its file are relative to the file's folder."""
 
@@ -151,6 +165,7 @@ class Workload:
     volume: int | None = None
     bakeoff: Contest = Contest()
     costs: Costs = Costs()
+    alarms: tuple[Webhook | Email, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -136,8 +136,8 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds, and in which
-    hour (since 1970) it was made."""
+    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds, in which hour
+    (since 1970) it was made, and its id."""
 
     seq: int
     arm: Arm
@@ -147,12 +147,13 @@ class Observed:
     cost: float
     seconds: float
     hour: int
+    decision: str
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The first verdict on an answer given in a trial: whether it overturned the answer, how relevant it found it (0..1), and in
-    which hour (since 1970) it was given."""
+    """The first verdict on an answer given in a trial: whether it overturned the answer, how relevant it found it (0..1), in which
+    hour (since 1970) it was given, on which decision, and the answer that it holds to be right."""
 
     seq: int
     arm: Arm
@@ -160,6 +161,8 @@ class Judged:
     overturned: bool
     score: float | None
     hour: int
+    decision: str
+    answer: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

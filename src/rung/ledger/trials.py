@@ -8,7 +8,7 @@ from math import isfinite
 
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
-from rung.core import Decision, Outcome
+from rung.core import Decision, Outcome, Verdict
 from rung.ledger.nouns import Compared, End, Judged, Marks, Observed, Promotion, RecordRefused, Seen, Shadow, Trial
 from rung.ledger.rows import Row, decode, encode, fails, micros, moment, plain
 from rung.ledger.schema import decisions, shadows, trials, verdicts
@@ -67,21 +67,22 @@ def portion(connection: Connection, trial: str, after: Marks, until: Marks) -> S
 def observed(connection: Connection, trial: str, after: int, until: int) -> list[Observed]:
     """The decisions that were part of a trial, in the order in which they were recorded."""
     c = decisions.c
-    query = select(c.seq, c.arm, c.unit, c.outcome, c.failed, c.cost, c.seconds, c.at)
+    query = select(c.seq, c.arm, c.unit, c.outcome, c.failed, c.cost, c.seconds, c.at, c.id)
     query = query.where(c.trial == trial, c.seq > after, c.seq <= until)
     found = connection.execute(query.order_by(c.seq).limit(PORTION))
-    return [Observed(*row[:3], row[3] != Outcome.REVIEW, *row[4:7], row[7] // _HOUR) for row in found]
+    return [Observed(*row[:3], row[3] != Outcome.REVIEW, *row[4:7], row[7] // _HOUR, row[8]) for row in found]
 
 
 def judged(connection: Connection, trial: str, after: int, until: int) -> list[Judged]:
     """The first verdicts on the answers of a trial, in the order in which they were given."""
     c, earlier = verdicts.c, verdicts.alias()
-    query = select(c.seq, decisions.c.arm, decisions.c.unit, c.overturned, c.score, c.at).join(decisions)
+    told = c.seq, decisions.c.arm, decisions.c.unit, c.overturned, c.score, c.at, decisions.c.id, c.body
+    query = select(*told).join(decisions)
     mine = func.coalesce(decisions.c.trial, "") == trial  # out of the index's reach: SQLite would begin with all of the trial
     query = query.where(mine, decisions.c.outcome != Outcome.REVIEW.value, c.seq > after, c.seq <= until)
     first = ~exists().where(earlier.c.decision == c.decision, earlier.c.seq < c.seq)
     found = connection.execute(query.where(first).order_by(c.seq).limit(PORTION))
-    return [Judged(*row[:5], row[5] // _HOUR) for row in found]
+    return [Judged(*row[:5], row[5] // _HOUR, row[6], decode(row[7], Verdict).answer) for row in found]
 
 
 def compared(connection: Connection, trial: str, after: int, until: int) -> list[Compared]:
@@ -92,8 +93,8 @@ def compared(connection: Connection, trial: str, after: int, until: int) -> list
     query = query.where(c.trial == trial, c.seq > after, c.seq <= until).order_by(c.seq).limit(PORTION)
     return [
         Compared(
-            Observed(row[6], "live", row[7], row[8] != Outcome.REVIEW, row[9], row[10], row[11], row[12] // _HOUR),
-            Observed(row[0], "challenger", row[7], *row[1:5], row[12] // _HOUR),
+            Observed(row[6], "live", row[7], row[8] != Outcome.REVIEW, row[9], row[10], row[11], row[12] // _HOUR, row[13]),
+            Observed(row[0], "challenger", row[7], *row[1:5], row[12] // _HOUR, row[13]),
             row[5],
             row[13],
         )

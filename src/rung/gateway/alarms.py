@@ -1,0 +1,205 @@
+"""Turns a notice into calls of webhooks and into e-mails. Knows nothing about why there is one, and names no secret.
+
+The environment holds what is secret: `RUNG_WEBHOOK_SECRET` signs calls; `RUNG_SMTP_URL`, `smtp(s)://user:password@host:port`, and
+`RUNG_SMTP_FROM` send e-mails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import re
+import smtplib
+import ssl
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from hashlib import sha256
+from textwrap import shorten
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from rung.workload import Email, Webhook
+
+TRIES = 3
+PAUSE = 1.0  # seconds before the second try, and twice as many before the third
+SECONDS = 10.0  # that a webhook has for its answer, and a mail server for each of its own; all of those within three times that
+SIGNATURE = "x-rung-signature"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """That something is wrong with a workload, or well again (`cleared`): of which kind, with which part of it (`subject`), and
+    in words (`text`), which must not be a customer's. `at` is when that was found."""
+
+    workload: str
+    kind: str
+    subject: str
+    text: str
+    at: datetime
+    cleared: bool = False
+
+    @property
+    def id(self) -> str:
+        """The same for every try to deliver it, on every channel."""
+        parts = (self.workload, self.kind, self.subject, self.at.isoformat(), self.cleared)
+        return sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    def document(self) -> dict[str, Any]:
+        """The notice as webhooks are told it."""
+        return {
+            "id": self.id,
+            "workload": self.workload,
+            "kind": self.kind,
+            "subject": self.subject,
+            "text": self.text,
+            "at": self.at.isoformat(),
+            "cleared": self.cleared,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a try failed, in words that hold neither a secret nor what the other side said, and whether another may succeed."""
+
+    words: str
+    passing: bool = False
+
+
+async def deliver(notice: Notice, channels: Iterable[Webhook | Email], pause: float = PAUSE) -> list[str]:
+    """Tell every channel, all at once, and say of each that could not be told why; never raises because of one.
+
+    What may pass is tried `TRIES` times, `pause` seconds and then twice as many apart, so a channel may be told twice: by the
+    notice's `id` it knows.
+    """
+    told = await asyncio.gather(*(_tell(channel, notice, pause) for channel in channels))
+    return [failure for failure in told if failure]
+
+
+def signature(secret: str, body: bytes, at: int) -> str:
+    """What the header `x-rung-signature` says of a body sent at a time (Unix seconds): `t=TIME,v1=HEX`, HMAC-SHA256 of
+    `TIME.BODY`. Who receives it refuses times long past, so that nobody can send an old call again."""
+    return f"t={at},v1={hmac.new(secret.encode(), f'{at}.'.encode() + body, sha256).hexdigest()}"
+
+
+async def _tell(channel: Webhook | Email, notice: Notice, pause: float) -> str | None:
+    tries = 0
+    while True:
+        tries += 1
+        failure = await (_post(channel, notice) if isinstance(channel, Webhook) else _mail(channel, notice))
+        if failure is None:
+            return None
+        if tries == TRIES or not failure.passing:
+            return f"{_name(channel)}: {failure.words}" + (f" ({tries} tries)" if tries > 1 else "")
+        await asyncio.sleep(pause)
+        pause *= 2
+
+
+def _name(channel: Webhook | Email) -> str:
+    """What a person knows a channel by: of an address only the host, for what follows may be a secret."""
+    if isinstance(channel, Email):
+        return f"e-mail to {', '.join(channel.to)}"
+    return f"webhook {_host(channel.to) or channel.to}"
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+async def _post(webhook: Webhook, notice: Notice) -> _Failure | None:
+    named = re.fullmatch("[A-Z][A-Z0-9_]*", webhook.to)
+    url = os.environ.get(webhook.to, "") if named else webhook.to
+    if not url:
+        return _Failure("this environment variable is not set: give it the webhook's address")
+    if not re.match("https?://", url) or not _host(url):
+        return _Failure("this is not an http(s) address")
+    body = json.dumps(notice.document()).encode()
+    headers = {"content-type": "application/json", "user-agent": "rung"}
+    if secret := os.environ.get("RUNG_WEBHOOK_SECRET"):
+        headers[SIGNATURE] = signature(secret, body, int(time.time()))
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS)) as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as reply,
+        ):
+            status = reply.status
+    except TimeoutError:
+        return _Failure(f"no answer within {SECONDS:g} s", passing=True)
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # only the kind of error: its text may hold the address
+        return _Failure(type(error).__name__, passing=not isinstance(error, ValueError))
+    if 200 <= status < 300:
+        return None
+    where = " (a redirect, which is not followed)" if 300 <= status < 400 else ""
+    return _Failure(f"HTTP {status}{where}", passing=status == 429 or status >= 500)
+
+
+async def _mail(email: Email, notice: Notice) -> _Failure | None:
+    try:
+        async with asyncio.timeout(3 * SECONDS):
+            return await asyncio.to_thread(_send, email.to, notice)
+    except TimeoutError:
+        return _Failure("the mail server took too long", passing=True)
+    except smtplib.SMTPResponseException as error:  # only its number: servers repeat what they were told
+        return _Failure(f"the mail server answered {error.smtp_code}", passing=400 <= error.smtp_code < 500)
+    except smtplib.SMTPRecipientsRefused as error:
+        return _refused(error.recipients, email.to, passing=all(code < 500 for code, _ in error.recipients.values()))
+    except (OSError, ValueError) as error:
+        lasting = (ValueError, smtplib.SMTPNotSupportedError)  # a certificate that is not trusted is a ValueError too
+        return _Failure(f"the mail server cannot be used: {type(error).__name__}", passing=not isinstance(error, lasting))
+
+
+def _send(to: Sequence[str], notice: Notice) -> _Failure | None:
+    """Blocks. Raises what smtplib does."""
+    url = os.environ.get("RUNG_SMTP_URL", "")
+    server = urlsplit(url if re.fullmatch(r"smtps?://([^@/]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?/?", url) else "")
+    if not server.hostname:
+        return _Failure("RUNG_SMTP_URL is not set to smtp://host:port or smtps://host:port, with user:password@ if need be")
+    user, password = unquote(server.username or ""), unquote(server.password or "")
+    sender = os.environ.get("RUNG_SMTP_FROM") or user
+    if "@" not in sender:
+        return _Failure("RUNG_SMTP_FROM is not set: give it the address that e-mails come from")
+    context, safe = ssl.create_default_context(), server.scheme == "smtps"
+    if safe:
+        line = smtplib.SMTP_SSL(server.hostname, server.port or 465, timeout=SECONDS, context=context)
+    else:
+        line = smtplib.SMTP(server.hostname, server.port or 25, timeout=SECONDS)
+    with line:
+        line.ehlo()
+        if not safe and line.has_extn("starttls"):
+            line.starttls(context=context)
+            safe = True
+        if user and not safe:
+            return _Failure("the mail server offers no TLS, and without it the password is not sent")
+        if user:
+            line.login(user, password)
+        refused = line.send_message(_message(sender, to, notice))
+    return _refused(refused, to) if refused else None
+
+
+def _refused(refused: Mapping[str, tuple[int, bytes]], to: Sequence[str], passing: bool = False) -> _Failure:
+    answers = ", ".join(f"{address} ({code})" for address, (code, _) in refused.items())
+    return _Failure(f"the mail server refused {len(refused)} of {len(to)} addresses: {answers}", passing)
+
+
+def _message(sender: str, to: Sequence[str], notice: Notice) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = ", ".join(to)
+    state = "Well again" if notice.cleared else "Alarm"
+    about = ", ".join(filter(None, (notice.workload, notice.kind, notice.subject)))
+    message["Subject"] = shorten(f"{state}: {about}", 150, placeholder=" ...")
+    message["Date"] = format_datetime(notice.at)
+    message["Message-ID"] = f"<{notice.id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(f"{notice.text}\n\n{state} since {notice.at:%Y-%m-%d %H:%M:%S %Z}: {about}.\n")
+    return message

@@ -10,7 +10,7 @@ from rung.cli.console import hint, path_of, say, say_json, stage
 from rung.evaluation import describe_outcome
 from rung.gold import Part
 from rung.release import named_release
-from rung.workflows import Evaluation, evaluate_release, measure_load
+from rung.workflows import Evaluation, Load, evaluate_release, measure_load
 from rung.workload import Workload
 
 
@@ -32,7 +32,7 @@ def evaluate_named(workload: Workload, asked: Asked) -> None:
     load = measure_load(found) if asked.load else None
     pages = asked.pages
     for page in pages:
-        page.write_text(_page(found, page.suffix), encoding="utf-8")
+        page.write_text(_page(found, load, page.suffix), encoding="utf-8")
     if asked.json:
         say_json(found.document(load))
         return
@@ -45,9 +45,10 @@ def evaluate_named(workload: Workload, asked: Asked) -> None:
         hint(f"next: rung evaluate {path_of(workload)} --page evaluation.html, with curves, slices and every disagreement")
 
 
-def _page(found: Evaluation, suffix: str) -> str:
+def _page(found: Evaluation, load: Load | None, suffix: str) -> str:
     title = f"Evaluation of {found.workload.name}"
-    return render_html(title, found.blocks()) if suffix == ".html" else render_markdown(title, found.blocks())
+    blocks = found.blocks(load)
+    return render_html(title, blocks) if suffix == ".html" else render_markdown(title, blocks)
 
 
 def _say(found: Evaluation) -> None:

@@ -2,8 +2,9 @@
 
 from rung.evaluation.asking import Agreed, Tick, ask_all, climb, judge, right
 from rung.evaluation.evidence import Evidence, TierEvidence, describe, describe_outcome, evaluate
-from rung.evaluation.gates import Drop, GateError, gate, gate_drop
+from rung.evaluation.gates import Drop, GateError, doubts, gate, gate_drop
 from rung.evaluation.metrics import Metrics, measure
+from rung.evaluation.times import Times, times_of
 
 __all__ = [
     "Agreed",
@@ -13,14 +14,17 @@ __all__ = [
     "Metrics",
     "Tick",
     "TierEvidence",
+    "Times",
     "ask_all",
     "climb",
     "describe",
     "describe_outcome",
+    "doubts",
     "evaluate",
     "gate",
     "gate_drop",
     "judge",
     "measure",
     "right",
+    "times_of",
 ]

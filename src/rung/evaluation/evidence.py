@@ -13,14 +13,16 @@ import numpy as np
 
 from rung.cascade import PERSON, Cascade
 from rung.cascade.promise import Threshold
-from rung.core import Decision, Fields, same
+from rung.core import Case, Decision, Fields, same
 from rung.evaluation.asking import Agreed, Tick, ask_all, right
 from rung.evaluation.metrics import Metrics, measure
+from rung.evaluation.rates import Rate, rate
 from rung.evaluation.slices import LENGTH
-from rung.statistics.binomial import lower_bound, upper_bound
+from rung.evaluation.times import Times, arrive, rush, times_of
+from rung.statistics.binomial import interval, lower_bound, upper_bound
 from rung.workload import Promise, Workload
 
-TIMED = 500  # cases decided one at a time for the latency figures
+TIMED = 500  # cases decided as they would arrive, for the latency figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class TierEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the test split showed. Seconds are per case, one at a time over `timed` cases; `cost` is in US dollars per case.
+    """What the test split showed. `times` are of `TIMED` cases at most, spread over all, which arrive as in a busy hour of the
+    stated volume, and one at a time where none is stated; `cost` is in US dollars per case.
 
     `fields` gives, per field, how often the last answer any tier gave was right, accepted or not; `metrics` everything else.
     """
@@ -47,9 +50,7 @@ class Evidence:
     people: int
     escalated: float
     fields: Mapping[str, float]
-    p50: float
-    p99: float
-    timed: int
+    times: Times
     cost: float
     metrics: Metrics
 
@@ -63,6 +64,11 @@ class Evidence:
         """How many of those wrongly."""
         return sum(tier.wrong for tier in self.tiers)
 
+    @property
+    def left(self) -> Rate:
+        """The share that left the specialists, `escalated`, with its interval."""
+        return rate(round(self.escalated * self.cases), self.cases)
+
     def document(self, attributes: Collection[str] = ()) -> dict[str, Any]:
         """The evidence as JSON, with the exact bounds on the error among answered cases. No case is in it, nor any answer; of
         slices by what callers send along only those by these `attributes`, for their values may name somebody."""
@@ -72,7 +78,9 @@ class Evidence:
         for name in ("slices", "worst"):
             metrics[name] = [one for one in metrics[name] if one["by"] in kept]
         return {
-            **asdict(replace(self, metrics=None)),  # pyright: ignore[reportArgumentType]  # its own document is shorter
+            **asdict(replace(self, metrics=None, times=None)),  # pyright: ignore[reportArgumentType]  # have documents of their own
+            "times": self.times.document(),
+            "escalated_between": [self.left.low, self.left.high],
             "metrics": metrics,
             "answered": self.answered,
             "wrong": self.wrong,
@@ -85,15 +93,13 @@ class Evidence:
 async def evaluate(
     workload: Workload, cascade: Cascade, agreed: Sequence[Agreed], threshold: Threshold, tick: Tick | None = None
 ) -> tuple[Evidence, list[Decision]]:
-    """The evidence on a test split, and each case's decision: `TIMED` cases, spread over all, are decided one at a time for their
-    times, the others together."""
+    """The evidence on a test split, and each case's decision: `TIMED` cases, spread over all, are decided as they would arrive,
+    the others together."""
     promise = workload.promise
-    alone: list[int] = np.linspace(0, len(agreed) - 1, min(len(agreed), TIMED)).astype(int).tolist()
-    together = sorted({*range(len(agreed))} - {*alone})
-    found: dict[int, Decision] = {}
-    for at in alone:
-        (found[at],) = await ask_all(cascade, [agreed[at].case], tick)
-    seconds = [decision.seconds for decision in found.values()]
+    apart: list[int] = np.linspace(0, len(agreed) - 1, min(len(agreed), TIMED)).astype(int).tolist()
+    together = sorted({*range(len(agreed))} - {*apart})
+    first, times = await _timed(workload, cascade, [agreed[at].case for at in apart], tick)
+    found = dict(zip(apart, first, strict=True))
     found |= dict(zip(together, await ask_all(cascade, [agreed[at].case for at in together], tick), strict=True))
     decisions = [found[at] for at in range(len(agreed))]
     correct = [
@@ -113,13 +119,19 @@ async def evaluate(
         people=sum(decision.tier == PERSON for decision in decisions),
         escalated=1 - _by_specialists(tiers) / max(len(agreed), 1),
         fields=_field_accuracy(decisions, agreed),
-        p50=float(np.quantile(seconds, 0.5, method="higher")) if seconds else 0.0,
-        p99=float(np.quantile(seconds, 0.99, method="higher")) if seconds else 0.0,
-        timed=len(seconds),
+        times=times,
         cost=sum(decision.cost for decision in decisions) / max(len(agreed), 1),
         metrics=measure(workload, agreed, decisions),
     )
     return evidence, decisions
+
+
+async def _timed(workload: Workload, cascade: Cascade, cases: Sequence[Case], tick: Tick | None) -> tuple[list[Decision], Times]:
+    if rate := rush(workload):
+        decisions, seconds = await arrive(cascade, cases, rate, tick)
+        return decisions, times_of(seconds, rate)
+    decisions = [decision for case in cases for decision in await ask_all(cascade, [case], tick)]
+    return decisions, times_of([decision.seconds for decision in decisions])
 
 
 def _by_specialists(tiers: Sequence[TierEvidence]) -> int:
@@ -144,12 +156,16 @@ def describe(evidence: Evidence, name: str, volume: int | None) -> str:
     lines = [
         describe_outcome(evidence, name),
         "",
-        f"Time per case: p50 {evidence.p50 * 1000:.1f} ms, p99 {evidence.p99 * 1000:.1f} ms (n={evidence.timed}, one at a time).",
-        f"Cost per case: ${evidence.cost:.6f}, without people's time.",
+        f"Time per case: {evidence.times.sentence if evidence.times else 'not measured'}; n={len(evidence.times)}, "
+        f"{evidence.times.how}.",
+        f"Cost per case: {spell_cost(evidence)}; n={evidence.cases:,}, without people's time.",
     ]
     if volume:
         answered = evidence.answered / evidence.cases * volume
-        lines.append(f"At {volume:,} cases a month: about {answered:,.0f} answered, {volume - answered:,.0f} for people.")
+        low, high = (share * volume for share in interval(evidence.answered, evidence.cases))
+        left = f"{volume - answered:,.0f} ({volume - high:,.0f} to {volume - low:,.0f}) for people"
+        lines.append(f"At {volume:,} cases a month: about {answered:,.0f} ({low:,.0f} to {high:,.0f}) answered, {left}.")
+    lines.append("In brackets: 95% intervals.")
     return "\n".join(lines)
 
 
@@ -171,3 +187,9 @@ def describe_outcome(evidence: Evidence, name: str, part: str = "test") -> str:
         lines.append(f"  {tier.tier:<28}{tier.cases:>8,}{tier.cases / evidence.cases:>8.1%}{tier.wrong:>8,}{error:>8}  {bound}")
     lines.append(f"  {'a person':<28}{evidence.people:>8,}{evidence.people / evidence.cases:>8.1%}")
     return "\n".join(lines)
+
+
+def spell_cost(evidence: Evidence) -> str:
+    """US dollars a case and the 95 % interval: `$0.000125 ($0.000101 to $0.000150)`."""
+    cost = evidence.metrics.cost
+    return f"${evidence.cost:.6f}" + (f" (${cost.low:.6f} to ${cost.high:.6f})" if cost else "")

@@ -8,8 +8,10 @@ from typing import Any
 
 from rung.cascade.promise import contradiction
 from rung.core import RungError
-from rung.evaluation.evidence import Evidence
+from rung.evaluation.evidence import Evidence, spell_cost
+from rung.evaluation.rates import Rate
 from rung.evaluation.slices import Slice
+from rung.evaluation.times import milliseconds
 from rung.statistics.binomial import lower_bound
 from rung.statistics.paired import difference, non_inferior, provable_margin
 from rung.workload import Limits
@@ -45,6 +47,11 @@ def gate(evidence: Evidence, limits: Limits, drop: Drop | None = None) -> None:
         raise GateError("this release is refused:\n" + "\n".join(f"  {failure}" for failure in failures))
 
 
+def doubts(evidence: Evidence, limits: Limits) -> list[str]:
+    """What lies over its limit by no more than chance may do: it refuses nothing, and is said."""
+    return [figure.doubt for figure in _figures(evidence, limits) if figure.at_least <= figure.limit < figure.value]
+
+
 def gate_drop(drop: Drop | None, limits: Limits) -> None:
     """Raise `GateError` unless a release is proven to drop by less than `limits.dropped` against the one that answers now."""
     for failure in _drop_failures(drop, limits):
@@ -57,42 +64,75 @@ def _failures(evidence: Evidence, limits: Limits) -> Iterator[str]:
     against = contradiction(evidence.wrong, evidence.answered, evidence.promise)
     if against is not None:
         yield against
-    if limits.p99 is not None and evidence.p99 > limits.p99:
-        yield (
-            f"p99 is {evidence.p99 * 1000:.0f} ms, {(evidence.p99 - limits.p99) * 1000:.0f} ms over limits.p99 of "
-            f"{limits.p99 * 1000:.0f} ms (n={evidence.timed}). Shorter texts, fewer tiers or a faster machine would help."
-        )
-    if limits.cost_per_case is not None and evidence.cost > limits.cost_per_case:
-        yield (
-            f"a case costs ${evidence.cost:.6f}, ${evidence.cost - limits.cost_per_case:.6f} over limits.cost_per_case of "
-            f"${limits.cost_per_case:g} (n={evidence.cases}). A cheaper endpoint, or more gold for the specialist, would help."
-        )
-    if limits.escalated is not None and evidence.escalated > limits.escalated:
-        yield (
-            f"{evidence.escalated:.1%} of the cases leave the specialists, {(evidence.escalated - limits.escalated) * 100:.1f} "
-            f"points over limits.escalated of {limits.escalated:.0%} (n={evidence.cases}). More gold for the labels it confuses, "
-            "or a promise that allows more error, would help."
-        )
-    yield from _ceiling_failures(evidence, limits)
+    yield from (figure.refusal for figure in _figures(evidence, limits) if figure.at_least > figure.limit)
     for attribute, ceiling in limits.slices.items():
         yield from _slice_failures(attribute, ceiling, evidence)
 
 
-def _ceiling_failures(evidence: Evidence, limits: Limits) -> Iterator[str]:
-    """A ceiling is broken where the exact lower bound lies above it: chance alone does not refuse a release."""
-    metrics, sure = evidence.metrics, evidence.promise.confidence
-    invented, refused = metrics.accepted_hallucinated, metrics.refused
-    for rate, ceiling, name, what, help_ in (
-        (invented, limits.hallucinated, "hallucinated", "answers hold a value that stands nowhere in the input", _INVENTED),
-        (refused, limits.refused, "refused", "cases get no answer from any tier", _REFUSED),
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A figure with a ceiling: `seen` says it with its n and interval, `bound` says `at_least`, below which it lies only by a
+    chance that the confidence rules out."""
+
+    name: str
+    value: float
+    at_least: float
+    limit: float
+    seen: str
+    bound: str
+    asked: str
+    help: str
+
+    @property
+    def refusal(self) -> str:
+        return f"{self.seen}, at least {self.bound}, over limits.{self.name} of {self.asked}. {self.help}"
+
+    @property
+    def doubt(self) -> str:
+        return (
+            f"{self.seen}, over limits.{self.name} of {self.asked}. That may be chance, so nothing is refused; more test cases "
+            f"would tell. {self.help}"
+        )
+
+
+def _figures(evidence: Evidence, limits: Limits) -> Iterator[_Figure]:
+    """A ceiling is broken where the lower bound lies above it: chance alone does not refuse a release."""
+    sure, times, cost = evidence.promise.confidence, evidence.times, evidence.metrics.cost
+    if limits.p99 is not None and times:
+        at_least, p99 = times.at_least("p99", sure), times["p99"].seconds
+        seen = f"p99 is {milliseconds(p99)} (n={len(times):,}, {times.how}; 95% interval {times.between('p99')})"
+        asked, bound = milliseconds(limits.p99), f"{milliseconds(at_least)} with {sure * 100:g}% confidence"
+        yield _Figure("p99", p99, at_least, limits.p99, seen, bound, asked, _SLOW)
+    if limits.cost_per_case is not None and cost is not None:
+        seen = f"a case costs {spell_cost(evidence)[:-1]}, 95% interval, n={cost.of:,})"
+        bound, limit = f"${cost.low:.6f} by that interval", limits.cost_per_case
+        yield _Figure("cost_per_case", cost.value, cost.low, limit, seen, bound, f"${limit:g}", _DEAR)
+    metrics = evidence.metrics
+    for rate, limit, name, what, help_ in (
+        (evidence.left, limits.escalated, "escalated", "cases leave the specialists", _LEFT),
+        (
+            metrics.accepted_hallucinated,
+            limits.hallucinated,
+            "hallucinated",
+            "answers hold a value that stands nowhere in the input",
+            _INVENTED,
+        ),
+        (metrics.refused, limits.refused, "refused", "cases get no answer from any tier", _REFUSED),
     ):
-        if ceiling is not None and (at_least := lower_bound(rate.count, rate.of, sure)) > ceiling:
-            yield (
-                f"{rate.count:,} of {rate.of:,} {what}, at least {at_least:.2%} with {sure:.0%} confidence, over limits.{name} "
-                f"of {ceiling:.2%}. {help_}"
-            )
+        if limit is not None and rate.share is not None:
+            at_least = lower_bound(rate.count, rate.of, sure)
+            seen = f"{rate.count:,} of {rate.of:,} {what}: {rate.share:.2%} ({_between(rate)})"
+            bound = f"{at_least:.2%} with {sure * 100:g}% confidence"
+            yield _Figure(name, rate.share, at_least, limit, seen, bound, f"{limit:.2%}", help_)
 
 
+def _between(rate: Rate) -> str:
+    return f"95% interval {rate.low:.2%} to {rate.high:.2%}"
+
+
+_SLOW = "Shorter texts, fewer tiers or a faster machine would help."
+_DEAR = "A cheaper endpoint, or more gold for the specialist, would help."
+_LEFT = "More gold for the labels it confuses, or a promise that allows more error, would help."
 _INVENTED = "A check that looks values up in the text, or a tier that copies, would help."
 _REFUSED = "A later tier, or an endpoint that is up, would help."
 
@@ -111,8 +151,8 @@ def _slice_failures(attribute: str, ceiling: float, evidence: Evidence) -> Itera
         at_least = lower_bound(one.error.count, one.error.of, sure)
         if at_least > ceiling:
             yield (
-                f"among the cases with {one.name} {one.error.count:,} of {one.error.of:,} answers are wrong, at least "
-                f"{at_least:.2%} (a bound that holds for all {len(slices)} slices at once with "
+                f"among the cases with {one.name} {one.error.count:,} of {one.error.of:,} answers are wrong "
+                f"({_between(one.error)}), at least {at_least:.2%} (a bound that holds for all {len(slices)} slices at once with "
                 f"{evidence.promise.confidence:.0%} confidence), over limits.slices.{attribute} of {ceiling:.2%}. More gold for "
                 "it, or a check that leaves it to a person, would help."
             )
@@ -123,10 +163,12 @@ def _drop_failures(drop: Drop | None, limits: Limits) -> Iterator[str]:
         return
     if drop.cases and non_inferior(drop.gained, drop.lost, drop.cases, limits.dropped) <= 1 - drop.confidence:
         return
+    low, high = difference(drop.gained, drop.lost, drop.cases, drop.confidence)
     provable = provable_margin(drop.gained, drop.lost, drop.cases, drop.confidence) if drop.cases else 1.0
     yield (
         f"beside release {drop.against[:12]}, which answers now, {drop.gained:,} of {drop.cases:,} cases are answered rightly by "
-        f"the new one alone and {drop.lost:,} by the old one alone: with {drop.confidence:.0%} confidence it loses less than "
+        f"the new one alone and {drop.lost:,} by the old one alone, a change of {low * 100:+.1f} to {high * 100:+.1f} points "
+        f"({drop.confidence * 100:g}% interval): with {drop.confidence * 100:g}% confidence it loses less than "
         f"{provable * 100:.1f} points, and limits.dropped asks for less than {limits.dropped * 100:.1f}. "
         + ("More test cases, or a wider limit, would help." if drop.gained >= drop.lost else "A better release would help.")
     )

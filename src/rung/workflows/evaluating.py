@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from time import process_time
 from typing import Any
 
 import numpy as np
 
-from rung.cascade import Cascade
+from rung.cascade import Cascade, decide
 from rung.cascade.promise import Threshold
-from rung.charts import Block, Callout, Fact
+from rung.charts import Block, Callout, Fact, Heading, Paragraph, Table
 from rung.core import Decision
-from rung.evaluation import Agreed, Evidence, Metrics, evaluate, gate
+from rung.evaluation import Agreed, Evidence, Metrics, Times, evaluate, gate, times_of
+from rung.evaluation.evidence import TIMED
 from rung.evaluation.report import evaluation_blocks
+from rung.evaluation.times import SHARES, WATTS, Energy, arrive, energy_of, milliseconds, rush
 from rung.gold import Example, GoldError, Part, read_gold, split
 from rung.models.encoder import open_encoder
 from rung.release import Release, ReleaseError, close_models, learnt_by, open_release
 from rung.workflows.difference import unseen
 from rung.workflows.judging import distinct, shares_of
-from rung.workflows.loading import WARMING, arrive, ask_alone
+from rung.workflows.loading import WARMING
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
-from rung.workflows.weighing import arrivals, rate_of
+from rung.workflows.weighing import LEAST_RATE
 from rung.workload import Workload
-
-WATTS = 15.0  # of a core that is busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class Evaluation:
     def document(self, load: Load | None = None) -> dict[str, Any]:
         """As JSON: what is the same on every run, and under `measured` what is not."""
         figures = self.evidence.document({one.by for one in self.metrics.slices})
-        measured = {f"{name}_seconds": figures.pop(name) for name in ("p50", "p99")} | {"timed_cases": figures.pop("timed")}
+        measured = {"times": figures.pop("times")}
         wrong = [{"line": self.cases[one.at].line, **one.document()} for one in self.metrics.disagreements]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}
         return {**about, **figures, "disagreements": wrong, "measured": measured | ({"load": load.document()} if load else {})}
 
-    def blocks(self) -> list[Block]:
-        """The report: the same bytes for the same release and gold."""
+    def blocks(self, load: Load | None = None) -> list[Block]:
+        """The report: the same bytes for the same release and gold, but for what is said of a `load`."""
         name = f"release {self.release.id[:12]}" + (f", {self.tier} alone" if self.tier else "")
         facts = [Fact("Judged on", f"{len(self.cases):,} cases", f"the {self.part} part of the gold")]
         if self.left_out:
@@ -68,60 +68,67 @@ class Evaluation:
             blocks[0] = Callout("neutral", f"{name} on {self.part} cases", "It was made from these cases: this is no evidence.")
         elif self.tier:
             blocks[0] = Callout("neutral", name, "The promise is that of the whole release, not of one tier.")
-        return blocks
+        return [*blocks, *(load.blocks() if load else [])]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a release did with `cases` arrivals at `rate` a second: seconds from arrival to answer at the 50th, 95th and 99th
-    percentile. One at a time a case takes `cpu` seconds of a core, and so about `joules`: `WATTS` for each core that is busy, an
-    assumption for a server's core with its share of memory and cooling; what endpoints use is theirs and not in it."""
+    """How long a release took over cases that arrived whether or not others were answered, and the energy of a case."""
 
-    rate: float
-    cases: int
-    p50: float
-    p95: float
-    p99: float
-    cpu: float
-
-    @property
-    def joules(self) -> float:
-        """Energy of a case."""
-        return self.cpu * WATTS
+    times: Times
+    energy: Energy
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return {**asdict(self), "joules": self.joules, "watts_per_core": WATTS}
+        return {"times": self.times.document(), "energy": self.energy.document()}
+
+    @property
+    def _about(self) -> str:
+        energy = self.energy
+        return (
+            f"{energy.cpu * 1e3:.1f} ms of a core, at an assumed {WATTS:g} W; n={energy.cases:,} in {energy.blocks} blocks. What "
+            "endpoints use is not counted, and that a core takes more or less is not in the interval."
+        )
 
     def said(self) -> str:
-        """In two sentences."""
-        p50, p95, p99 = (f"{seconds * 1e3:.1f}" for seconds in (self.p50, self.p95, self.p99))
+        """In words, with 95 % intervals in brackets."""
         return (
-            f"Under load: p50 {p50}, p95 {p95}, p99 {p99} ms from arrival to answer ({self.cases:,} arrivals at {self.rate:.0f} "
-            f"a second, a Poisson stream that waits for no answer). Energy: about {self.joules:.3f} J a case, "
-            f"{self.cpu * 1e3:.1f} ms of a core at an assumed {WATTS:g} W; endpoints' not counted."
+            f"Under load, from arrival to answer: {self.times.sentence}; n={len(self.times):,}, {self.times.how}.\n"
+            f"Energy: about {self.energy.joules:.3g} J a case ({self.energy.between}), {self._about}"
         )
+
+    def blocks(self) -> list[Block]:
+        """The same for the report."""
+        rows = [(name, milliseconds(self.times[name].seconds), self.times.between(name)) for name in SHARES]
+        rows.append(("energy of a case", f"{self.energy.joules:.3g} J", self.energy.between))
+        how = (
+            f"From arrival to answer; n={len(self.times):,}, {self.times.how} (a Poisson process). Intervals of quantiles: order "
+            "statistics, whatever the distribution (David and Nagaraja 2003, section 7.1), taking cases for independent. Energy: "
+            f"{self._about} Its interval: bootstrap over blocks of consecutive cases (Künsch 1989). Measured anew on every run."
+        )
+        return [Heading("Times and energy"), Table(("Figure", "Seen", "95 % interval"), rows, "lrl"), Paragraph(how)]
 
 
 def measure_load(found: Evaluation) -> Load:
-    """Put the release under its workload's arrivals, in this process. Endpoints are asked, and paid."""
+    """Put the release under its workload's arrivals, in this process: those of a busy hour of the stated volume, `LEAST_RATE` a
+    second where none is stated. Endpoints are asked, and paid."""
     return finish(_measure_load(found))
 
 
 async def _measure_load(found: Evaluation) -> Load:
     _, cascade = open_release(found.release, open_encoder())
     asked = _alone(cascade, found.tier)
-    cases = [found.cases[at].case for at in arrivals([one.case for one in found.cases])]
-    rate = rate_of(found.workload)
+    places: list[int] = np.linspace(0, len(found.cases) - 1, min(len(found.cases), TIMED)).astype(int).tolist()
+    cases = [found.cases[at].case for at in places]
+    rate = rush(found.workload) or LEAST_RATE
     try:
-        began = process_time()
-        await ask_alone(asked, cases)
-        cpu = (process_time() - began) / (len(cases) + min(len(cases), WARMING))
-        seconds = await arrive(asked, cases, rate)
+        for case in cases[:WARMING]:  # what is opened on first use is not the cases'
+            await decide(case, asked)
+        marks = [process_time()]
+        _, seconds = await arrive(asked, cases, rate, lambda _: marks.append(process_time()))
     finally:
         await close_models(cascade)
-    p50, p95, p99 = (float(np.quantile(seconds, share, method="higher")) for share in (0.5, 0.95, 0.99))
-    return Load(rate, len(cases), p50, p95, p99, cpu)
+    return Load(times_of(seconds, rate), energy_of(marks))
 
 
 def evaluate_release(

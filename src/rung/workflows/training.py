@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rung.evaluation import Drop, describe, gate
+from rung.evaluation import Drop, describe, doubts, gate
 from rung.gold import Example, Gold, Split, digest_of
 from rung.models.encoder import Encoder, open_encoder
 from rung.release import (
@@ -83,6 +83,7 @@ async def _train(workload: Workload, progress: Progress, encoder: Encoder, input
     }
     report = [describe(made.evidence, workload.name, workload.volume), *_notes(study.gold, study.parts)]
     report += _lost_note(study.training, made.lost)
+    report += [f"Note: {doubt}" for doubt in doubts(made.evidence, workload.limits)]
     seen = {digest_of(one.case.text) for one in [*study.training, *examples(study.gold, study.parts.calibration)]}
     frozen = replace(made.parts, learnt=taught(workload, study.training, trained, origin), seen=seen)
     return freeze(workload, frozen, inputs, made.evidence.document(workload.limits.slices) | about, "\n".join(report))

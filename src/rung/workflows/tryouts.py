@@ -18,7 +18,7 @@ import numpy as np
 
 from rung.cascade.promise import PromiseError
 from rung.core import Decision
-from rung.evaluation import Agreed, Evidence, GateError, Metrics, ask_all, evaluate, gate, measure
+from rung.evaluation import Agreed, Evidence, GateError, Metrics, ask_all, evaluate, gate, measure, times_of
 from rung.evaluation.candidates import Candidate
 from rung.evaluation.findings import find
 from rung.models.encoder import Encoder
@@ -161,7 +161,7 @@ class Tryouts:
         p50, p99 = (float(np.quantile(seconds, share, method="higher")) if seconds else 0.0 for share in (0.5, 0.99))
         refused = judged.refused
         if judged.evidence:
-            refused = _refusal(replace(judged.evidence, p50=p50, p99=p99, timed=len(seconds)), self._workload)
+            refused = _refusal(replace(judged.evidence, times=times_of(seconds, weight.rate)), self._workload)
         found = sorted(find(held_out, decisions), key=lambda one: one.at)
         return Candidate(
             name=entrant.name,

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from rung.core import Case, RungError
+from rung.evaluation.times import rush
 from rung.models.encoder import Encoder
 from rung.release import Parts
 from rung.workload import SpecialistTier, Workload
 
 CASES = 300  # arrivals under load: the third largest time is about the 99th percentile
-BUSY = 10  # times the mean rate of the stated volume: an hour's rush
 LEAST_RATE = 20.0  # arrivals a second where that is less, or no volume is stated
-MONTH = 30 * 24 * 3600
 LONGEST = 600  # seconds that measuring may take: arrivals need fifteen
 
 
@@ -85,7 +84,7 @@ def arrivals(cases: Sequence[Case]) -> list[int]:
 
 def rate_of(workload: Workload) -> float:
     """Arrivals a second under which a workload's models are measured."""
-    return max(BUSY * (workload.volume or 0) / MONTH, LEAST_RATE)
+    return max(rush(workload) or 0.0, LEAST_RATE)
 
 
 def shared_size(tiers: Sequence[SpecialistTier], encoder: Encoder) -> int:

@@ -28,10 +28,16 @@ def for_review(**changes: object) -> Decision:
 
 
 def record(
-    ledger: Ledger, *decisions: Decision, workload: str = "support", at: datetime = NOON, text: str = "hello"
+    ledger: Ledger,
+    *decisions: Decision,
+    workload: str = "support",
+    at: datetime = NOON,
+    text: str = "hello",
+    drawn: float | None = None,
 ) -> list[Record]:
     """Record the decisions at the same time; each is a second later than the one before."""
-    records = [Record(workload, Case(text, id=each.id), each, at + timedelta(seconds=n)) for n, each in enumerate(decisions)]
+    times = [at + timedelta(seconds=n) for n in range(len(decisions))]
+    records = [Record(workload, Case(text, id=d.id), d, time, drawn=drawn) for d, time in zip(decisions, times, strict=True)]
 
     async def all_at_once() -> None:
         await asyncio.gather(*map(ledger.record, records))

@@ -14,12 +14,14 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from rung.core import Decision, Outcome, Verdict
-from rung.ledger import queries, schema, trials
+from rung.ledger import queries, queue, schema, tallies, trials
+from rung.ledger.alarms import Alarms
 from rung.ledger.connection import connect, explain, migrate, one_at_a_time
 from rung.ledger.nouns import (
     End,
     Key,
     KeyRefused,
+    Latency,
     LedgerError,
     Marks,
     PointerMoved,
@@ -28,10 +30,13 @@ from rung.ledger.nouns import (
     Seen,
     Shadow,
     Summary,
+    Tally,
     Trial,
     TrialRefused,
     UnknownDecision,
 )
+from rung.ledger.people import People
+from rung.ledger.queue import Queue
 from rung.ledger.rows import decode, micros, moment, plain, row
 from rung.ledger.schema import decisions, keys, promotions, verdicts
 from rung.ledger.writer import Writer
@@ -55,10 +60,13 @@ class Ledger:
         """Read and settle through one engine, record through the writer's own."""
         self._engine = engine
         self._writer = writer
+        self.queue = Queue(self._transaction)
+        self.alarms = Alarms(self._transaction)
+        self.people = People(self._transaction)
 
     async def record(self, record: Record) -> None:
         """Return once the record is on disk. Raises LedgerError within five seconds if that fails."""
-        await self._writer.write(row(record))
+        await self._writer.write(row(record), record.drawn)
 
     def find(self, decision_id: str) -> Record | None:
         """What was recorded under this id."""
@@ -86,9 +94,11 @@ class Ledger:
             return queries.listing(connection, workload, queries.Page(outcome, since, limit, before))
 
     def settle(self, verdict: Verdict, at: datetime) -> None:
-        """Keep a verdict. A later one on the same decision is the one that counts; both stay."""
+        """Keep a verdict. A later one on the same decision is the one that counts; both stay. Nobody need look at it any more."""
         with self._transaction() as connection:
-            connection.execute(insert(verdicts), queries.judge(connection, verdict, at))
+            judged = queries.judge(connection, verdict, at)
+            connection.execute(insert(verdicts), judged)
+            queue.close(connection, judged, verdict.by)
 
     def verdict(self, decision_id: str) -> Verdict | None:
         """The latest verdict on a decision."""
@@ -114,6 +124,16 @@ class Ledger:
         """The workload in numbers, since a time or altogether."""
         with self._transaction() as connection:
             return queries.summarise(connection, workload, since)
+
+    def tallies(self, workload: str, since: datetime, until: datetime) -> Sequence[Tally]:
+        """The workload's decisions in sums by the hour, from the hour of `since` to before `until`, oldest first."""
+        with self._transaction() as connection:
+            return tallies.tallies(connection, workload, micros(since), micros(until))
+
+    def latencies(self, workload: str, since: datetime, until: datetime) -> Sequence[Latency]:
+        """How long they took, in the same hours."""
+        with self._transaction() as connection:
+            return tallies.times(connection, workload, micros(since), micros(until))
 
     def promote(self, promotion: Promotion, instead_of: str | None, evidence: Mapping[str, Any]) -> None:
         """Make a release the one that answers and end the trial against the other, in one transaction.

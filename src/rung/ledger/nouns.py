@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from rung.core import Case, Decision, Outcome, RungError
+from rung.core import Case, Decision, Fields, Outcome, RungError, Verdict
 
 Kind = Literal["shadow", "canary", "ab"]
+Look = Literal["unsure", "sample", "second"]
+Role = Literal["viewer", "reviewer", "operator", "admin"]
 Arm = Literal["live", "challenger"]
 
 
@@ -49,6 +51,19 @@ class TrialRefused(LedgerError):
 
     code = "trial_refused"
     exit_status = 1
+
+
+class ReviewTaken(LedgerError):
+    """Somebody else holds this review, or it is settled already; nothing was changed."""
+
+    code = "review_taken"
+    exit_status = 1
+
+
+class PersonRefused(LedgerError):
+    """There is already somebody of that name, or nobody."""
+
+    code = "person_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,8 @@ class Assignment:
 class Record:
     """One case, the decision on it, the workload they belong to, when it was decided (timezone-aware), and its part in a trial.
 
-    The case and the decision have the same id, or the ledger refuses the record.
+    The case and the decision have the same id, or the ledger refuses the record. `drawn` is the probability (0..1] with which its
+    answer was drawn for a person to look at, None if it was not; a decision that is left to people always is looked at.
     """
 
     workload: str
@@ -122,6 +138,111 @@ class Record:
     decision: Decision
     at: datetime
     assignment: Assignment | None = None
+    drawn: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A decision that a person is to look at: because no tier was sure, as one of a random sample, or as a blind second look.
+
+    `seq` names it, `at` says since when it waits. `holder` has it until `until` (timezone-aware), or it is free; `draft` is what
+    the last one to hold it left.
+    """
+
+    seq: int
+    record: Record
+    look: Look
+    at: datetime
+    holder: str | None
+    until: datetime | None
+    draft: Fields | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """An answer from the random sample that a person has settled: drawn with probability `share`, and `wrong` or not.
+
+    `seq` names the review, `at` is when it was settled.
+    """
+
+    seq: int
+    release: str
+    tier: str
+    share: float
+    wrong: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two people's verdicts on one decision, the second blind to the first."""
+
+    record: Record
+    first: Verdict
+    second: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What people did in some time: cases settled, and of those whose time is known, how many and how many seconds."""
+
+    settled: int
+    timed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The decisions of one release, tier and outcome in the hour that begins at `hour`: how many, US dollars, seconds in all."""
+
+    hour: datetime
+    release: str
+    tier: str
+    outcome: Outcome
+    decisions: int
+    cost: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How many decisions of the hour that begins at `hour` took about so many `seconds` (5 % off at most)."""
+
+    hour: datetime
+    seconds: float
+    decisions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something about `subject` of a workload that its owners must know, since `at`; until `cleared`, both timezone-aware."""
+
+    workload: str
+    kind: str
+    subject: str
+    text: str
+    at: datetime
+    cleared: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may sign in, and what they may do."""
+
+    name: str
+    role: Role
+    added: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What somebody did to what, and when (timezone-aware)."""
+
+    at: datetime
+    by: str
+    what: str
+    subject: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

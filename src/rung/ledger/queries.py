@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, func, literal, select, tuple_
 
 from rung.core import Outcome, Verdict, same
 from rung.ledger.nouns import Promotion, Record, RecordRefused, Summary, TierSummary, UnknownDecision
 from rung.ledger.rows import Row, decode, encode, micros, moment, plain
-from rung.ledger.schema import decisions, promotions, verdicts
+from rung.ledger.schema import decisions, promotions, reviews, verdicts
 
 LATEST = 100_000  # decisions that the quantiles of the seconds are taken over
 
@@ -57,13 +57,13 @@ def listing(connection: Connection, workload: str, page: Page) -> list[Record]:
 
 def waiting(connection: Connection, workload: str, limit: int) -> list[Record]:
     """The decisions that a person has still to make, oldest first."""
-    query = select(decisions.c.body).where(_waits(workload))
-    return _records(connection, query.order_by(decisions.c.at, decisions.c.seq).limit(limit))
+    query = select(decisions.c.body).join(reviews, reviews.c.decision == decisions.c.seq).where(*_waits(workload))
+    return _records(connection, query.order_by(reviews.c.at, reviews.c.seq).limit(limit))
 
 
 def count_waiting(connection: Connection, workload: str) -> int:
     """How many decisions a person has still to make."""
-    return connection.execute(select(func.count()).select_from(decisions).where(_waits(workload))).scalar_one()
+    return connection.execute(select(func.count()).select_from(reviews).where(*_waits(workload))).scalar_one()
 
 
 def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
@@ -79,14 +79,19 @@ def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
 
 def verdict(connection: Connection, decision_id: str) -> Verdict | None:
     """The latest verdict on a decision."""
-    query = select(verdicts.c.body).join(decisions).where(decisions.c.id == plain(decision_id)).order_by(verdicts.c.seq.desc())
+    query = (
+        select(verdicts.c.body)
+        .join(decisions)
+        .where(decisions.c.id == plain(decision_id), _counts())
+        .order_by(verdicts.c.seq.desc())
+    )
     body = connection.execute(query.limit(1)).scalar()
     return None if body is None else decode(body, Verdict)
 
 
 def settled(connection: Connection, workload: str) -> list[tuple[Record, Verdict]]:
     """The decisions with a verdict, each with its latest, oldest decision first."""
-    latest = _latest()
+    latest = latest_verdicts()
     judged = decisions.join(latest, latest.c.decision == decisions.c.seq).join(verdicts, verdicts.c.seq == latest.c.seq)
     query = select(decisions.c.body, verdicts.c.body).select_from(judged).where(*_of(workload, None))
     found = connection.execute(query.order_by(decisions.c.at, decisions.c.seq))
@@ -137,7 +142,7 @@ def summarise(connection: Connection, workload: str, since: datetime | None) -> 
 
 
 def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
-    latest = _latest()
+    latest = latest_verdicts()
     valid = decisions.outerjoin(latest, latest.c.decision == decisions.c.seq).outerjoin(verdicts, verdicts.c.seq == latest.c.seq)
     return (
         select(
@@ -154,9 +159,14 @@ def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _latest() -> Subquery:
-    """The number of the verdict that counts, for each decision that has one."""
-    return select(verdicts.c.decision, func.max(verdicts.c.seq).label("seq")).group_by(verdicts.c.decision).subquery()
+def latest_verdicts() -> Subquery:
+    """The number (`seq`) of the verdict that counts, for each `decision` that has one."""
+    newest = func.max(verdicts.c.seq).label("seq")
+    return select(verdicts.c.decision, newest).where(_counts()).group_by(verdicts.c.decision).subquery()
+
+
+def _counts() -> ColumnElement[bool]:
+    return verdicts.c.withdrawn_at.is_(None)
 
 
 def _quantiles(connection: Connection, workload: str, since: datetime | None, count: int) -> tuple[float | None, float | None]:
@@ -176,9 +186,8 @@ def _of(workload: str, since: datetime | None) -> list[ColumnElement[bool]]:
     return [mine] if since is None else [mine, decisions.c.at >= micros(since)]
 
 
-def _waits(workload: str) -> ColumnElement[bool]:
-    settled = exists().where(verdicts.c.decision == decisions.c.seq)
-    return and_(*_of(workload, None), decisions.c.outcome == Outcome.REVIEW.value, ~settled)
+def _waits(workload: str) -> list[ColumnElement[bool]]:
+    return [reviews.c.workload == plain(workload), reviews.c.look == "unsure", reviews.c.settled_at.is_(None)]
 
 
 def _records(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[Record]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     false,
 )
 
-VERSION = "0003"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
+VERSION = "0004"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
 
 tables = MetaData()
 Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in an INTEGER primary key
@@ -61,7 +61,113 @@ verdicts = Table(
     Column("overturned", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("score", Double),
+    Column("withdrawn_at", BigInteger),  # from then on it counts for nothing; the row stays
     Index("verdicts_by_decision", "decision", "seq"),
+)
+
+# What people are to look at: a row for each decision left to them, for each answer drawn at random, for each blind second look.
+reviews = Table(
+    "reviews",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("decision", BigInteger, ForeignKey("decisions.seq"), nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("look", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("until", BigInteger, nullable=False, server_default="0"),
+    Column("draft", LargeBinary),
+    Column("settled_at", BigInteger),
+    Column("settled_by", Text),
+    Column("wrong", Boolean),
+    Column("seconds", Double),
+    Column("body", LargeBinary),
+    Index("reviews_by_decision", "decision", "look", unique=True),
+)
+_unsettled = reviews.c.settled_at.is_(None)
+Index("reviews_open", reviews.c.workload, reviews.c.at, reviews.c.seq, sqlite_where=_unsettled, postgresql_where=_unsettled)
+Index("reviews_settled", reviews.c.workload, reviews.c.settled_at)
+
+# Sums over decisions, kept in the transaction that records them: pages must not read a million rows.
+hours = Table(
+    "hours",
+    tables,
+    Column("workload", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("release", Text, primary_key=True),
+    Column("tier", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("decisions", BigInteger, nullable=False),
+    Column("cost", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+latencies = Table(
+    "latencies",
+    tables,
+    Column("workload", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("decisions", BigInteger, nullable=False),
+)
+
+alarms = Table(
+    "alarms",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("workload", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("cleared_at", BigInteger),
+    Index("alarms_by_workload", "workload", "seq"),
+)
+_ringing = alarms.c.cleared_at.is_(None)
+Index(
+    "alarms_ringing",
+    alarms.c.workload,
+    alarms.c.kind,
+    alarms.c.subject,
+    unique=True,
+    sqlite_where=_ringing,
+    postgresql_where=_ringing,
+)
+
+people = Table(
+    "people",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+)
+_present = people.c.removed_at.is_(None)
+Index("people_present", people.c.name, unique=True, sqlite_where=_present, postgresql_where=_present)
+
+sessions = Table(
+    "sessions",
+    tables,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("person", BigInteger, ForeignKey("people.seq"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+
+actions = Table(
+    "actions",
+    tables,
+    Column("seq", Counter, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
 )
 
 promotions = Table(

@@ -1,4 +1,4 @@
-"""Turns many concurrent records into few durable commits. Knows nothing about what the rows mean."""
+"""Turns many concurrent records into few durable commits, each with the reviews and the sums that follow from its decisions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import Engine, insert
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from rung.batching import Batcher
+from rung.ledger import queue, tallies
 from rung.ledger.connection import explain
 from rung.ledger.nouns import LedgerError, RecordRefused
 from rung.ledger.rows import Row
@@ -26,13 +27,14 @@ class Writer:
     def __init__(self, engine: Engine) -> None:
         """Connect on the first write."""
         self._engine = engine
-        self._commits: Batcher[Row, RecordRefused | None] = Batcher(self._commit, LARGEST, "rung-ledger")
+        self._commits: Batcher[tuple[Row, float | None], RecordRefused | None] = Batcher(self._commit, LARGEST, "rung-ledger")
 
-    async def write(self, row: Row) -> None:
-        """Return once the row is durable; raise LedgerError within `PATIENCE` seconds if it cannot be."""
+    async def write(self, row: Row, drawn: float | None) -> None:
+        """Return once the row is durable, and the review that it was drawn for; raise LedgerError within `PATIENCE` seconds if it
+        cannot be."""
         try:
             async with asyncio.timeout(PATIENCE):
-                refusal = await self._commits.submit(row)
+                refusal = await self._commits.submit((row, drawn))
         except TimeoutError as error:
             raise explain(self._engine, LedgerError(f"no commit within {PATIENCE:.0f} s")) from error
         if refusal is not None:
@@ -43,13 +45,16 @@ class Writer:
         await self._commits.close()
         self._engine.dispose()
 
-    def _commit(self, rows: list[Row]) -> Sequence[RecordRefused | None]:
+    def _commit(self, submitted: list[tuple[Row, float | None]]) -> Sequence[RecordRefused | None]:
+        rows = [row for row, _ in submitted]
         try:
             with self._engine.begin() as connection:
                 connection.execute(_INSERT, rows)
+                queue.add(connection, submitted)
+                tallies.add(connection, rows)
         except (IntegrityError, DataError) as error:
-            if len(rows) > 1:  # one row the database refuses must not take the others with it
-                return [answer for row in rows for answer in self._commit([row])]
+            if len(submitted) > 1:  # one row the database refuses must not take the others with it
+                return [answer for each in submitted for answer in self._commit([each])]
             return [
                 RecordRefused(
                     f"Decision {rows[0]['id']} is not recorded: {error.orig}. Next: give each decision an id of its own."

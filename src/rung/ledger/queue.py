@@ -1,0 +1,234 @@
+"""Turns decisions that people are to look at into a queue that many share: each review is held by one person at a time.
+
+Knows nothing about who should look at what, or what a right answer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, or_, select, update
+
+from rung.core import Case, Fields, Outcome, Verdict
+from rung.ledger import queries
+from rung.ledger.nouns import Effort, Pair, Record, Review, Reviewed, ReviewTaken
+from rung.ledger.rows import Row, decode, encode, micros, moment, plain
+from rung.ledger.schema import decisions, reviews, verdicts
+
+Transaction = Callable[[], AbstractContextManager[Connection]]
+
+_c = reviews.c
+_other = reviews.alias()
+
+
+def add(connection: Connection, submitted: Sequence[tuple[Row, float | None]]) -> None:
+    """Queue those of the recorded decisions that are left to people, and those that were drawn, in the caller's transaction."""
+    looks = {row["id"]: look for row, drawn in submitted if (look := _look(row, drawn))}
+    if looks:
+        of = select(decisions.c.seq, decisions.c.id, *(decisions.c[name] for name in ("workload", "release", "tier", "at")))
+        found = connection.execute(of.where(decisions.c.id.in_(looks))).mappings().all()
+        connection.execute(insert(reviews), [_row(each, *looks[each["id"]]) for each in found])
+
+
+def close(connection: Connection, judged: Row, by: str) -> None:
+    """A verdict came, from wherever: nobody has to look at its decision any more, and what was made of it follows the newest."""
+    mine = and_(_c.decision == judged["decision"], _c.look != "second")
+    connection.execute(update(reviews).where(mine).values(wrong=judged["overturned"]))
+    connection.execute(update(reviews).where(mine, _open()).values(settled_at=judged["at"], settled_by=plain(by)))
+
+
+class Queue:
+    """The reviews of a ledger: `Ledger.queue`. All times are timezone-aware; all raise LedgerError as the ledger does."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        """Work in transactions such as these."""
+        self._transaction = transaction
+
+    def take(self, workload: str, by: str, now: datetime, until: datetime) -> Review | None:
+        """The one that has waited longest of those that are free, held from now on; None if none is.
+
+        A second look is not for whoever settled the first.
+        """
+        first = select(_c.seq).where(_open(), _c.workload == plain(workload), _free(by, now), _fit(by))
+        first = first.order_by(_c.at, _c.seq).limit(1).with_for_update(skip_locked=True)
+        with self._transaction() as connection:
+            held = update(reviews).where(_c.seq == first.scalar_subquery(), _open(), _free(by, now))
+            seq = connection.execute(held.values(**_held(by, until)).returning(_c.seq)).scalar_one_or_none()
+            return None if seq is None else _one(connection, seq)
+
+    def hold(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
+        """This one, held from now on, or for longer. Raises ReviewTaken."""
+        with self._transaction() as connection:
+            held = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by)).values(**_held(by, until))
+            if connection.execute(held).rowcount == 0:
+                raise _taken(connection, seq, now)
+            return _one(connection, seq)
+
+    def release(self, seq: int, by: str) -> None:
+        """Give one back; nothing happens to one that is held by somebody else."""
+        with self._transaction() as connection:
+            connection.execute(update(reviews).where(_c.seq == seq, _open(), _c.holder == plain(by)).values(holder="", until=0))
+
+    def draft(self, seq: int, by: str, answer: Fields, now: datetime, until: datetime) -> None:
+        """Keep what somebody has so far, and hold the review for longer. Raises ReviewTaken."""
+        with self._transaction() as connection:
+            mine = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
+            if connection.execute(mine.values(**_held(by, until), draft=encode(answer))).rowcount == 0:
+                raise _taken(connection, seq, now)
+
+    def settle(self, seq: int, verdict: Verdict, now: datetime, seconds: float | None, again: bool) -> None:
+        """Keep what its holder, or whoever finds it free, says; with `again`, let somebody else look at it blind.
+
+        `seconds` is how long it took. Raises ReviewTaken.
+        """
+        by = verdict.by
+        with self._transaction() as connection:
+            done = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
+            said = {"settled_at": micros(now), "settled_by": plain(by), "seconds": seconds, "draft": None}
+            if connection.execute(done.values(**said)).rowcount == 0:
+                raise _taken(connection, seq, now)
+            review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
+            if review["look"] == "second":
+                connection.execute(update(reviews).where(_c.seq == seq).values(body=encode(verdict)))
+                return
+            judged = queries.judge(connection, verdict, now)
+            connection.execute(insert(verdicts), judged)
+            close(connection, judged, by)
+            if again and not connection.execute(select(exists().where(_c.decision == review["decision"], _second()))).scalar():
+                connection.execute(
+                    insert(reviews), _row({**review, "at": micros(now)} | {"seq": review["decision"]}, "second", 1)
+                )
+
+    def reopen(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
+        """Take back what the same person settled: its verdict counts no more, and is the draft. Raises ReviewTaken."""
+        with self._transaction() as connection:
+            mine = update(reviews).where(_c.seq == seq, _c.settled_at.is_not(None), _c.settled_by == plain(by))
+            if connection.execute(mine.values(settled_at=None, settled_by=None, wrong=None, **_held(by, until))).rowcount == 0:
+                raise _taken(connection, seq, now)
+            review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
+            if review["look"] == "second":
+                body = review["body"]
+            else:
+                last = select(verdicts.c.seq, verdicts.c.body).where(
+                    verdicts.c.decision == review["decision"], verdicts.c.withdrawn_at.is_(None)
+                )
+                number, body = connection.execute(last.order_by(verdicts.c.seq.desc()).limit(1)).one()
+                connection.execute(update(verdicts).where(verdicts.c.seq == number).values(withdrawn_at=micros(now)))
+            draft = encode(decode(body, Verdict).answer)
+            connection.execute(update(reviews).where(_c.seq == seq).values(draft=draft, body=None))
+            return _one(connection, seq)
+
+    def find(self, seq: int) -> Review | None:
+        """The review of this number, open or settled."""
+        with self._transaction() as connection:
+            return _one(connection, seq) if connection.execute(select(_c.seq).where(_c.seq == seq)).scalar() else None
+
+    def list(self, workload: str, by: str = "", limit: int = 500) -> Sequence[Review]:
+        """The open ones that this person may settle, held by whomever, the longest waiting first."""
+        query = _joined().where(_open(), _c.workload == plain(workload), _fit(by)).order_by(_c.at, _c.seq).limit(limit)
+        with self._transaction() as connection:
+            return [_review(row) for row in connection.execute(query).mappings()]
+
+    def count(self, workload: str) -> Mapping[str, int]:
+        """How many are open, by look: unsure, sample, second."""
+        query = select(_c.look, func.count()).where(_open(), _c.workload == plain(workload)).group_by(_c.look)
+        with self._transaction() as connection:
+            return {look: count for look, count in connection.execute(query)}  # noqa: C416  # rows are not pairs to dict
+
+    def reviewed(self, workload: str, since: datetime | None = None) -> Sequence[Reviewed]:
+        """The answers from the random sample that people have settled, in that order."""
+        query = select(_c.seq, _c.release, _c.tier, _c.share, _c.wrong, _c.settled_at)
+        query = query.where(_c.workload == plain(workload), _c.look == "sample", _c.settled_at >= (micros(since) if since else 0))
+        query = query.where(_c.wrong.is_not(None)).order_by(_c.settled_at, _c.seq)
+        with self._transaction() as connection:
+            return [Reviewed(*row[:5], moment(row[5])) for row in connection.execute(query)]
+
+    def cases(self, reviews_: Sequence[int]) -> Mapping[int, Case]:
+        """The cases of these reviews, some hundreds at once."""
+        query = select(_c.seq, decisions.c.body).join(decisions).where(_c.seq.in_(reviews_))
+        with self._transaction() as connection:
+            return {seq: decode(body, Record).case for seq, body in connection.execute(query)}
+
+    def pairs(self, workload: str, limit: int = 10_000) -> Sequence[Pair]:
+        """The decisions that two people settled, newest second look first."""
+        latest = queries.latest_verdicts()
+        query = select(decisions.c.body, verdicts.c.body, _c.body).join(decisions, decisions.c.seq == _c.decision)
+        query = query.join(latest, latest.c.decision == _c.decision).join(verdicts, verdicts.c.seq == latest.c.seq)
+        query = query.where(_c.workload == plain(workload), _second(), _c.settled_at.is_not(None))
+        with self._transaction() as connection:
+            found = connection.execute(query.order_by(_c.settled_at.desc()).limit(limit))
+            return [Pair(decode(one, Record), decode(two, Verdict), decode(three, Verdict)) for one, two, three in found]
+
+    def effort(self, workload: str, since: datetime | None = None) -> Effort:
+        """What people settled since a time, and how long they took."""
+        query = select(func.count(), func.count(_c.seconds), func.coalesce(func.sum(_c.seconds), 0.0))
+        query = query.where(_c.workload == plain(workload), _c.settled_at >= (micros(since) if since else 0))
+        with self._transaction() as connection:
+            return Effort(*connection.execute(query).one())
+
+
+def _look(row: Row, drawn: float | None) -> tuple[str, float] | None:
+    if row["outcome"] == Outcome.REVIEW.value:
+        return "unsure", 1.0
+    return None if drawn is None else ("sample", drawn)
+
+
+def _row(decision: Mapping[Any, Any], look: str, share: float) -> Row:
+    same = {name: decision[name] for name in ("workload", "release", "tier", "at")}
+    return {**same, "decision": decision["seq"], "look": look, "share": share}
+
+
+def _open() -> ColumnElement[bool]:
+    return _c.settled_at.is_(None)
+
+
+def _second() -> ColumnElement[bool]:
+    return _c.look == "second"
+
+
+def _free(by: str, now: datetime) -> ColumnElement[bool]:
+    return or_(_c.holder.in_(["", plain(by)]), _c.until < micros(now))
+
+
+def _fit(by: str) -> ColumnElement[bool]:
+    """Not a second look at what the same person settled."""
+    first = exists().where(_other.c.decision == _c.decision, _other.c.look != "second", _other.c.settled_by == plain(by))
+    return or_(~_second(), ~first)
+
+
+def _held(by: str, until: datetime) -> Row:
+    return {"holder": plain(by), "until": micros(until)}
+
+
+def _joined() -> Select[*tuple[Any, ...]]:
+    return select(reviews, decisions.c.body.label("record")).join(decisions, decisions.c.seq == _c.decision)
+
+
+def _one(connection: Connection, seq: int) -> Review:
+    return _review(connection.execute(_joined().where(_c.seq == seq)).mappings().one())
+
+
+def _review(row: Mapping[Any, Any]) -> Review:
+    return Review(
+        row["seq"],
+        decode(row["record"], Record),
+        row["look"],
+        moment(row["at"]),
+        row["holder"] or None,
+        moment(row["until"]) if row["holder"] else None,
+        None if row["draft"] is None else decode(row["draft"], dict[str, Any]),
+    )
+
+
+def _taken(connection: Connection, seq: int, now: datetime) -> ReviewTaken:
+    row = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one_or_none()
+    if row is None:
+        return ReviewTaken(f"There is no review {seq}. Next: take another one.")
+    if row["settled_at"] is not None:
+        return ReviewTaken(f"{row['settled_by'] or 'Somebody'} has settled this already. Next: take another one.")
+    if row["until"] < micros(now) or not row["holder"]:
+        return ReviewTaken("This second look is for somebody else than who settled the first. Next: take another one.")
+    return ReviewTaken(f"{row['holder']} is looking at this one. Next: take another one.")

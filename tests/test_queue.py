@@ -1,0 +1,215 @@
+"""Many people share one queue of reviews, in SQLite and PostgreSQL alike: nothing is settled twice, nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from records import NOON, accepted, for_review, ids, record
+from rung.core import Outcome, Verdict
+from rung.ledger import Alarm, Ledger, PersonRefused, ReviewTaken, open_ledger
+
+LATER = NOON + timedelta(minutes=1)
+LEASE = timedelta(minutes=10)
+
+
+def take(ledger: Ledger, by: str, now=LATER):
+    return ledger.queue.take("support", by, now, now + LEASE)
+
+
+def settle(ledger: Ledger, review, by: str, intent: str = "refund", now=LATER, again: bool = False) -> None:
+    verdict = Verdict(review.record.decision.id, {"intent": intent}, by)
+    ledger.queue.settle(review.seq, verdict, now, 4.5, again)
+
+
+# What waits
+
+
+def test_what_no_tier_was_sure_of_and_what_was_drawn_wait_in_the_order_they_came(ledger: Ledger) -> None:
+    unsure = record(ledger, for_review())
+    record(ledger, accepted())
+    drawn = record(ledger, accepted(), at=LATER, drawn=0.02)
+    assert ids(each.record for each in ledger.queue.list("support")) == ids([*unsure, *drawn])
+    assert ledger.queue.count("support") == {"unsure": 1, "sample": 1}
+    assert ledger.count_waiting("support") == 1  # the drawn one's caller has its answer already
+    assert ledger.queue.list("another") == []
+
+
+def test_a_verdict_from_the_caller_ends_the_waiting_too(ledger: Ledger) -> None:
+    (drawn,) = record(ledger, accepted(), drawn=0.5)
+    ledger.settle(Verdict(drawn.decision.id, {"intent": "fee"}, "key:web"), LATER)
+    assert take(ledger, "ann") is None
+    (reviewed,) = ledger.queue.reviewed("support")
+    assert (reviewed.share, reviewed.wrong, reviewed.tier) == (0.5, True, "specialist")
+
+
+# Who has it
+
+
+def test_a_review_is_held_by_one_and_comes_back_when_its_time_is_over(ledger: Ledger) -> None:
+    record(ledger, for_review())
+    held = take(ledger, "ann")
+    assert held is not None and held.holder == "ann" and held.until == LATER + LEASE
+    assert take(ledger, "ben") is None
+    with pytest.raises(ReviewTaken, match="ann is looking at this one"):
+        ledger.queue.hold(held.seq, "ben", LATER, LATER + LEASE)
+    much_later = LATER + 2 * LEASE
+    assert take(ledger, "ben", much_later).seq == held.seq
+    with pytest.raises(ReviewTaken, match="ben is looking"):
+        settle(ledger, held, "ann", now=much_later)
+
+
+def test_a_draft_is_there_for_the_next_one(ledger: Ledger) -> None:
+    record(ledger, for_review())
+    held = take(ledger, "ann")
+    ledger.queue.draft(held.seq, "ann", {"intent": "fee"}, LATER, LATER + LEASE)
+    ledger.queue.release(held.seq, "ben")
+    assert take(ledger, "ben") is None  # it was not his to give back
+    ledger.queue.release(held.seq, "ann")
+    assert take(ledger, "ben").draft == {"intent": "fee"}
+
+
+def test_many_reviewers_settle_every_case_once(ledger: Ledger) -> None:
+    written = record(ledger, *(for_review() for _ in range(60)))
+    done: Counter[str] = Counter()
+
+    def work(name: str) -> None:
+        while review := take(ledger, name):
+            settle(ledger, review, name)
+            done[review.record.decision.id] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [f"reviewer {n}" for n in range(8)]))
+    assert done == Counter(ids(written))
+    assert len(ledger.settled("support")) == 60
+    assert ledger.queue.count("support") == {}
+    assert ledger.queue.effort("support").timed == 60
+
+
+def test_what_is_settled_cannot_be_settled_again_from_the_queue(ledger: Ledger) -> None:
+    record(ledger, for_review())
+    review = take(ledger, "ann")
+    settle(ledger, review, "ann")
+    with pytest.raises(ReviewTaken, match="ann has settled this already"):
+        settle(ledger, review, "ben")
+    with pytest.raises(ReviewTaken, match="There is no review"):
+        ledger.queue.hold(review.seq + 100, "ben", LATER, LATER + LEASE)
+
+
+def test_what_was_taken_back_counts_no_more(ledger: Ledger) -> None:
+    (drawn,) = record(ledger, accepted(), drawn=0.1)
+    review = take(ledger, "ann")
+    settle(ledger, review, "ann", "fee")
+    assert ledger.summary("support").tiers["specialist"].overturned == 1
+    with pytest.raises(ReviewTaken, match="ann has settled"):
+        ledger.queue.reopen(review.seq, "ben", LATER, LATER + LEASE)
+    again = ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE)
+    assert (again.holder, again.draft) == ("ann", {"intent": "fee"})
+    assert ledger.verdict(drawn.decision.id) is None
+    assert ledger.summary("support").tiers["specialist"].overturned == 0
+    assert ledger.queue.reviewed("support") == []
+    settle(ledger, again, "ann")
+    assert [each.wrong for each in ledger.queue.reviewed("support")] == [False]
+
+
+def test_a_second_look_is_blind_and_for_somebody_else(ledger: Ledger) -> None:
+    (waiting,) = record(ledger, for_review())
+    settle(ledger, take(ledger, "ann"), "ann", "fee", again=True)
+    assert take(ledger, "ann") is None and ledger.queue.list("support", "ann") == []
+    second = take(ledger, "ben")
+    assert second.look == "second" and second.draft is None
+    with pytest.raises(ReviewTaken, match="ben is looking"):
+        ledger.queue.hold(second.seq, "ann", LATER, LATER + LEASE)
+    settle(ledger, second, "ben", "refund")
+    (pair,) = ledger.queue.pairs("support")
+    assert (pair.first.by, pair.first.answer, pair.second.by, pair.second.answer) == (
+        "ann",
+        {"intent": "fee"},
+        "ben",
+        {"intent": "refund"},
+    )
+    assert ledger.verdict(waiting.decision.id).by == "ann"  # the first one counts
+    ledger.queue.reopen(second.seq, "ben", LATER, LATER + LEASE)
+    assert ledger.queue.pairs("support") == []
+
+
+# Sums
+
+
+def test_the_sums_by_the_hour_are_those_of_the_decisions(ledger: Ledger) -> None:
+    record(ledger, *(accepted(seconds=0.001 * n, cost=0.5) for n in range(1, 101)))
+    record(ledger, for_review(), accepted(tier="large", outcome=Outcome.ESCALATED, release="r2"), at=NOON + timedelta(hours=2))
+    sums = ledger.tallies("support", NOON, NOON + timedelta(days=1))
+    assert {(each.hour, each.release, each.tier, each.outcome): each.decisions for each in sums} == {
+        (NOON, "r1", "specialist", Outcome.ACCEPTED): 100,
+        (NOON + timedelta(hours=2), "r1", "person", Outcome.REVIEW): 1,
+        (NOON + timedelta(hours=2), "r2", "large", Outcome.ESCALATED): 1,
+    }
+    assert sums[0].cost == 50 and sums[0].seconds == pytest.approx(5.05)
+    times = ledger.latencies("support", NOON, NOON + timedelta(hours=1))
+    assert sum(each.decisions for each in times) == 100
+    median, reached = 0.0, 0
+    for each in times:
+        reached += each.decisions
+        if reached >= 50:
+            median = each.seconds
+            break
+    assert median == pytest.approx(0.050, rel=0.05)
+    assert ledger.tallies("support", NOON + timedelta(hours=1), NOON + timedelta(hours=2)) == []
+
+
+def test_a_ledger_from_before_is_queued_and_counted(ledger: Ledger, ledger_url: str) -> None:
+    waiting, settled, _ = record(ledger, for_review(), for_review(), accepted())
+    ledger.settle(Verdict(settled.decision.id, {"intent": "fee"}, "ann"), LATER)
+    before = ledger.tallies("support", NOON, LATER), ledger.latencies("support", NOON, LATER)
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:  # as it was before there were queues
+        for name in ("reviews", "hours", "latencies", "alarms", "sessions", "people", "actions"):
+            connection.execute(text(f"DROP TABLE {name}"))
+        connection.execute(text("ALTER TABLE verdicts DROP COLUMN withdrawn_at"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    engine.dispose()
+    opened = open_ledger(ledger_url)
+    assert ids(each.record for each in opened.queue.list("support")) == ids([waiting])
+    assert (opened.tallies("support", NOON, LATER), opened.latencies("support", NOON, LATER)) == before
+    asyncio.run(opened.close())
+
+
+# Alarms and people
+
+
+def test_an_alarm_rings_once_until_it_is_cleared(ledger: Ledger) -> None:
+    alarm = Alarm("support", "promise", "r1", "The promise is broken.", NOON)
+    assert [ledger.alarms.ring(alarm), ledger.alarms.ring(alarm)] == [True, False]
+    assert ledger.alarms.list("support", ringing=True) == [alarm]
+    assert ledger.alarms.clear("support", "promise", "r1", LATER) and not ledger.alarms.clear("support", "promise", "r1", LATER)
+    assert ledger.alarms.list("support", ringing=True) == []
+    assert ledger.alarms.ring(alarm)
+    assert [each.cleared for each in ledger.alarms.list("support")] == [None, LATER]
+
+
+def test_a_session_lasts_until_it_ends_its_time_is_over_or_its_person_goes(ledger: Ledger) -> None:
+    people = ledger.people
+    people.add("ann", "operator", "kept", NOON)
+    with pytest.raises(PersonRefused, match="already somebody named ann"):
+        people.add("ann", "viewer", "kept", NOON)
+    for token in (b"1", b"2", b"3", b"4"):
+        people.begin_session("ann", token, NOON, LATER)
+    assert people.whose(b"1", NOON).role == "operator"
+    assert people.whose(b"1", LATER) is None and people.whose(b"5", NOON) is None
+    people.end_session(b"1", NOON)
+    assert people.whose(b"1", NOON) is None
+    people.change("ann", role="viewer")
+    assert people.whose(b"2", NOON).role == "viewer"
+    people.change("ann", secret="new")
+    assert people.whose(b"2", NOON) is None and people.secret("ann") == "new"
+    people.begin_session("ann", b"6", NOON, LATER)
+    people.remove("ann", LATER)
+    assert people.whose(b"6", NOON) is None and people.list() == [] and people.secret("ann") is None
+    with pytest.raises(PersonRefused, match="nobody named ann"):
+        people.remove("ann", LATER)

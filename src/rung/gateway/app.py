@@ -25,6 +25,7 @@ from rung.gateway.guard import Guard, GuardedRoute, is_loopback
 from rung.gateway.keys import Keys
 from rung.gateway.metrics import Metrics
 from rung.gateway.refusal import Refusal
+from rung.gateway.traces import open_spans
 from rung.gateway.wire import read, require_input, respond
 from rung.ledger import Ledger, Record
 from rung.review import ReviewError, settle
@@ -63,6 +64,7 @@ class Gateway:
         self._lives = {live.workload.name: live for live in lives}
         self._ledger = ledger
         self._metrics = Metrics()
+        self._spans = open_spans()
         self._checking = asyncio.Lock()
         self._checked = (False, 0.0)
         guard = Guard(Keys(ledger, open_access))
@@ -93,6 +95,8 @@ class Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._spans:
+                await self._spans.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
@@ -130,7 +134,7 @@ class Gateway:
         asked = await read(request, chat.Chat)
         live = self._live(asked.model, "model")
         case = chat.case_of(asked, live.workload.schema, request.state.caller)
-        decision = await self._decision(live, case)
+        decision = await self._decision(live, case, request)
         model, now = live.workload.name, int(time.time())
         if asked.stream:
             body, kind = chat.stream(decision, model, now, asked.stream_options), "text/event-stream"
@@ -142,12 +146,15 @@ class Gateway:
         live = self._live(request.path_params["name"], None)
         asked = await read(request, Asked)
         case = Case(require_input(asked.input, "input"), asked.context, request.state.caller, user=asked.user)
-        decision = await self._decision(live, case)
+        decision = await self._decision(live, case, request)
         return respond(decision.document(), _headers(decision))
 
-    async def _decision(self, live: Live, case: Case) -> Decision:
+    async def _decision(self, live: Live, case: Case, request: Request) -> Decision:
+        began = time.time_ns()
         decision = await live.decide(case)
         self._metrics.decided(live.workload.name, decision)
+        if self._spans:
+            self._spans.add(live.workload, decision, began, request.headers)
         return decision
 
     async def _list_models(self, request: Request) -> Response:
@@ -221,7 +228,10 @@ class Gateway:
 
 
 def application(lives: Sequence[Live], ledger: Ledger, *, open_access: bool) -> Gateway:
-    """The ASGI application around these releases. With `open_access` nobody needs a key and only this machine may ask."""
+    """The ASGI application around these releases. With `open_access` nobody needs a key and only this machine may ask.
+
+    Raises `TracesError` where the environment asks for traces and the extra `otel` is missing.
+    """
     return Gateway(lives, ledger, open_access)
 
 

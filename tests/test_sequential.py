@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rung.statistics.binomial import interval, lower_bound
-from rung.statistics.sequential import MEANS, Difference, Excess, Mean
+from rung.statistics.binomial import interval, lower_bound, upper_bound
+from rung.statistics.sequential import MEANS, Difference, Excess, Mean, Share, Turn
 
 RUNS = 2000
 ALPHA = 0.05
@@ -35,6 +35,27 @@ def misses(draw: Callable[[np.random.Generator], NDArray[np.float64]], mean: flo
         watched.update(draw(chance))
         low, high = watched.interval()
         missed += low >= mean or high <= mean
+    return missed
+
+
+def informative(chance: np.random.Generator, reviews: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Reviews of which 8% are wrong in truth; cases in doubt, a fifth, are drawn five times as often and weigh a fifth.
+
+    Hits among the sure 3.5%, among those in doubt 26%: of what is drawn, 16%.
+    """
+    doubt = chance.random(reviews) < 0.2 * 5 / (0.2 * 5 + 0.8)
+    return chance.random(reviews) < np.where(doubt, 0.26, 0.035), np.where(doubt, 0.2, 1.0)
+
+
+def misses_when_weighted(weighted: bool) -> int:
+    """How often an interval has left out the true 8% at any time, when cases in doubt are drawn oftener."""
+    chance, missed = np.random.default_rng(5), 0
+    for _ in range(RUNS):
+        hits, weights = informative(chance, 300)
+        watched = Mean(1 - ALPHA, [0.01, 0.04, 0.08, 0.15, 0.3])
+        watched.update(hits.astype(float), weights if weighted else None)
+        low, high = watched.interval()
+        missed += low >= 0.08 or high <= 0.08
     return missed
 
 
@@ -66,6 +87,66 @@ def test_looking_after_every_observation_an_interval_leaves_out_the_rate_no_ofte
 
 def test_looking_after_every_observation_an_interval_of_scores_leaves_out_their_mean_no_oftener_than_it_says() -> None:
     assert holds(misses(lambda chance: chance.beta(2, 1, 200), 2 / 3))
+
+
+def test_looking_after_every_observation_a_weighted_interval_is_right_though_what_is_in_doubt_is_drawn_oftener() -> None:
+    assert holds(misses_when_weighted(True))
+
+
+def test_without_the_weights_the_same_draws_would_mislead_most_of_the_time() -> None:
+    assert misses_when_weighted(False) > RUNS / 2
+
+
+def test_looking_after_every_observation_the_bounds_of_a_moving_share_leave_out_its_average_no_oftener_than_they_say() -> None:
+    chance, left_out = np.random.default_rng(8), np.zeros(2, int)
+    for _ in range(RUNS // 4):
+        rates = np.repeat([0.0, 0.12, 0.06], 100)  # on average 6% or more from the 200th on, 6% at the end
+        watched, wrong = Share(0.06), np.zeros(2, bool)
+        hits = chance.random(300) < rates
+        for at in range(0, 300, 20):
+            watched.update(hits[at : at + 20])
+            low, high = watched.bounds()
+            average = rates[: at + 20].mean()
+            wrong |= [low >= 0.06 > average - 1e-9, high <= 0.06 < average + 1e-9]
+        left_out += wrong
+    assert max(lower_bound(int(count), RUNS // 4, 0.999) for count in left_out) <= ALPHA
+
+
+def test_equal_weights_are_no_weights() -> None:
+    values = np.random.default_rng(9).random(500) ** 4
+    plain, weighted = Mean(), Mean()
+    plain.update(values)
+    weighted.update(values, np.ones(500))
+    assert plain.interval() == weighted.interval()
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, 1.1], [1.0, float("nan")]])
+def test_what_is_no_weight_or_not_one_each_is_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="one weight for each"):
+        Mean().update([0.0, 1.0], weights)
+    with pytest.raises(ValueError, match="one weight for each"):
+        Share(0.1).update([False, True], weights)
+
+
+def test_bounds_of_a_share_are_near_the_exact_ones_and_no_tighter() -> None:
+    wrong = np.random.default_rng(6).random(2000) < 0.02
+    watched = Share(0.02)
+    watched.update(wrong)
+    low, high = watched.bounds()
+    exact = lower_bound(int(wrong.sum()), 2000, 0.95), upper_bound(int(wrong.sum()), 2000, 0.95)
+    assert low <= exact[0] < exact[1] <= high
+    assert high - low < 2 * (exact[1] - exact[0])
+
+
+def test_a_share_that_rises_late_is_found_and_where_it_began() -> None:
+    hits = np.random.default_rng(10).random(4000) < np.repeat([0.01, 0.2], [3000, 1000])
+    turn = Turn(0.02)
+    taken = turn.until(hits, np.ones(4000))
+    wrong, reviewed = turn.stretch()
+    assert turn.proven
+    assert 3000 < taken < 3150
+    assert abs(taken - reviewed - 3000) < 50
+    assert wrong == hits[taken - reviewed : taken].sum()
 
 
 @pytest.mark.parametrize(("rate", "share"), [(0.8, 0.5), (0.05, 0.05)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from rung.workload.nouns import (
     Limits,
     Price,
     Promise,
+    ReviewPolicy,
     SpecialistTier,
     Webhook,
     Workload,
@@ -41,6 +43,8 @@ from rung.workload.patterns import patterns_of
 from rung.workload.tiers import each_tier, named_endpoints, tier_mistakes, tier_name
 
 ENDPOINTS = "endpoints.yaml"
+GUIDELINES = "GUIDE.md"
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _PLAIN_LIMITS = ("cost_per_case", "escalated", "dropped", "hallucinated", "refused", "slices")
 
 
@@ -68,7 +72,8 @@ def load(path: str | Path, gold: bool = True) -> Workload:
     declared, theirs = _declared(draft, file.parent / ENDPOINTS)
     mistakes += answer_mistakes(draft, file.parent)
     texts = [((*steps, "unlabelled"), as_mapping(tier).get("unlabelled")) for steps, tier in each_tier(draft)]
-    mistakes += file_mistakes([(("gold",), draft.at("gold")), *texts] if gold else (), file.parent)
+    guide = (("review", "guidelines"), draft.at("review", "guidelines"))
+    mistakes += file_mistakes([(("gold",), draft.at("gold")), guide, *texts] if gold else (), file.parent)
     mistakes += check_mistakes(draft, file.parent)
     mistakes += tier_mistakes(draft, declared)
     if mistakes or theirs:
@@ -87,8 +92,9 @@ def find_key(endpoint: Endpoint, file: Path) -> str | None:
 
 
 def seconds(text: str) -> float:
-    """`300ms` or `2s` in seconds."""
-    return float(text[:-2]) / 1000 if text.endswith("ms") else float(text[:-1])
+    """`300ms`, `2s`, `10m` or `1h` in seconds."""
+    number = text.rstrip("msh")
+    return float(number) * _UNITS[text[len(number) :]]
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -156,6 +162,13 @@ def _boundary(raw: Mapping[str, Any]) -> Boundary:
     return Boundary() if given == "never" else Boundary(given["may_leave"], tuple(given.get("redact", ())))
 
 
+def _review(raw: Mapping[str, Any], folder: Path) -> ReviewPolicy:
+    said: dict[str, Any] = {**raw, "guidelines": folder / raw.get("guidelines", GUIDELINES)}
+    if "lease" in said:
+        said["lease"] = timedelta(seconds=seconds(said["lease"]))
+    return ReviewPolicy(**said)
+
+
 def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]) -> Workload:
     answer: dict[str, Any] = raw.get("answer") or {
         "type": "object",
@@ -182,6 +195,7 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         volume=int(raw["volume"].split("/")[0]) if "volume" in raw else None,
         bakeoff=_contest(raw.get("bakeoff", {}), endpoints, file.parent),
         costs=Costs(**raw.get("costs", {})),
+        review=_review(raw.get("review", {}), file.parent),
         alarms=tuple(
             Webhook(each["webhook"]) if "webhook" in each else Email(tuple(each["email"])) for each in raw.get("alarms", ())
         ),

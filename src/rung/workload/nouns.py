@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 SizeTier = Literal["tiny", "core", "upper", "frontier"]
 Leave = Literal["never", "redacted", "anything"]
 Precision = Literal["float32", "int8", "int4"]
+OnBroken = Literal["alarm", "tighten", "roll_back"]
 Recipe = Literal["heads", "static", "finetune", "lora", "distil", "prune"]
 
 
@@ -134,6 +136,25 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewPolicy:
+    """Which answers people look at besides what is left to them, and how.
+
+    `sample` is the share (0..1) of the answers given without a person that is drawn at random; `informative` the chance of the
+    least sure answer on top, falling to 0 for a sure one; `second` the share of settled cases that somebody else looks at again,
+    blind. A case is held for one person for the `lease`. `guidelines` is the file shown beside it, which need not be there.
+    `on_broken` is what follows when the promise is proven broken: an alarm, and besides a higher acceptance level or the release
+    before.
+    """
+
+    sample: float = 0.02
+    informative: float = 0.0
+    second: float = 0.05
+    lease: timedelta = timedelta(minutes=10)
+    guidelines: Path | None = None
+    on_broken: OnBroken = "alarm"
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Where alarms are posted: an http(s) address, or the name of the environment variable that holds one."""
 
@@ -165,6 +186,7 @@ class Workload:
     volume: int | None = None
     bakeoff: Contest = Contest()
     costs: Costs = Costs()
+    review: ReviewPolicy = ReviewPolicy()
     alarms: tuple[Webhook | Email, ...] = ()
 
     @property

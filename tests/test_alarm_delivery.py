@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import shutil
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 from aiohttp import web
 
 from rung.gateway.alarms import TRIES, Notice, deliver, signature
@@ -70,6 +72,19 @@ def test_every_mistake_about_alarms_is_told_with_its_place(tmp_path: Path) -> No
         load(with_alarms(tmp_path, given))
     places = ["alarms.0.webhook", "alarms.1.email.0", "alarms.1.email.1", "alarms.2", "alarms.3.sms", "alarms.4", "alarms.5"]
     assert sorted(place for place, _ in refused.value.mistakes) == places
+
+
+def documented(kind: str) -> str:
+    page = (Path(__file__).resolve().parent.parent / "docs/operating.md").read_text("utf-8")
+    (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return block
+
+
+def test_the_documented_alarms_load_and_the_documented_notice_is_one(tmp_path: Path) -> None:
+    told = load(with_alarms(tmp_path, json.dumps(yaml.safe_load(documented("yaml"))["alarms"]))).alarms
+    assert told == (Webhook("https://hooks.shop.example/rung"), Email(("oncall@shop.example",)))
+    shown = replace(NOTICE, text="At least 3.1 % of its answers are wrong; 2 % are promised.")
+    assert json.loads(documented("json")) == shown.document()
 
 
 # Webhooks

@@ -175,7 +175,7 @@ def test_every_metric_is_documented_and_no_other(tmp_path: Path) -> None:
     with staged(tmp_path) as stage:
         asyncio.run(ask(stage.app, "POST", "/v1/workloads/support/decisions", b'{"input": "hello"}'))
         text = asyncio.run(ask(stage.app, "GET", "/metrics"))[1].decode()
-    told = set(re.findall(r"^\| `(rung_\w+)`", (ROOT / "docs/http.md").read_text("utf-8"), re.MULTILINE))
+    told = set(re.findall(r"^\| `(rung_\w+)`", (ROOT / "docs/operating.md").read_text("utf-8"), re.MULTILINE))
     exposed = set(re.findall(r"^# HELP (rung_\w+)", text, re.MULTILINE))
     assert told == {name for name in exposed if not name.endswith("_created")}
 

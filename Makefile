@@ -9,10 +9,10 @@ PYTORCH := torch==2.13.0
 demo: .venv/installed
 	$(BIN)/rung up examples/support
 
-test: .venv/installed-test postgres
+test: .venv/installed-test postgres chromium
 	$(BIN)/pytest -m "not slow"
 
-test-slow: .venv/installed-test postgres
+test-slow: .venv/installed-test postgres chromium
 	$(BIN)/pytest
 
 gates: .venv/installed-test
@@ -43,6 +43,13 @@ postgres:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 	  || (test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq postgresql >/dev/null) \
 	  || echo "PostgreSQL is not installed: its tests will be skipped (Debian: apt-get install postgresql)"
+
+# The pages are tested in a real browser; where there is none, those tests say so and are skipped.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null \
+	  || (test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null) \
+	  || echo "Chromium is not installed: the pages' tests will be skipped (Debian: apt-get install chromium)"
 
 # The selection memos of the examples. What was tried before is kept under .rung and not tried again.
 .PHONY: memos

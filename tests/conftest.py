@@ -10,7 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, Page
 
+from browser import BrowserMissing, running_browser, watched
 from postgres import PostgresMissing, running_postgres
 from rung.ledger import Ledger, open_ledger
 from small_workload import minilm, small
@@ -35,7 +37,7 @@ def postgres() -> Generator[str]:
     try:
         folder = server.__enter__()
     except PostgresMissing as missing:
-        _skipped.append(str(missing))
+        _skipped.append(f"PostgreSQL: {missing}")
         pytest.skip(f"no PostgreSQL: {missing}")
     yield folder
     server.__exit__(None, None, None)
@@ -60,6 +62,30 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
     asyncio.run(opened.close())
 
 
+@pytest.fixture(scope="session")
+def chromium() -> Generator[Browser]:
+    """A browser for this session."""
+    started = running_browser()
+    try:
+        browser = started.__enter__()
+    except BrowserMissing as missing:
+        _skipped.append(f"a browser: {missing}")
+        pytest.skip(str(missing))
+    yield browser
+    started.__exit__(None, None, None)
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Page]:
+    """A page of its own; nothing may go wrong on it."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    wrong = watched(page)
+    yield page
+    context.close()
+    assert wrong == []
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason in _skipped:
-        terminalreporter.write_line(f"NOT TESTED on PostgreSQL: {reason}", red=True, bold=True)
+        terminalreporter.write_line(f"NOT TESTED on {reason}", red=True, bold=True)

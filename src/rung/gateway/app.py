@@ -20,7 +20,7 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from rung.core import Attempt, Case, Decision, RungError, Verdict
-from rung.gateway import chat
+from rung.gateway import chat, pages
 from rung.gateway.guard import Guard, GuardedRoute, is_loopback
 from rung.gateway.keys import Keys
 from rung.gateway.metrics import Metrics
@@ -68,6 +68,7 @@ class Gateway:
         self._checking = asyncio.Lock()
         self._checked = (False, 0.0)
         guard = Guard(Keys(ledger, open_access))
+        site = pages.Site(self._lives, ledger, guard, pages.Visitors(ledger, open_access))
         self._router = Router(
             [
                 GuardedRoute("/v1/chat/completions", self._complete, guard, method="POST"),
@@ -79,6 +80,7 @@ class Gateway:
                 GuardedRoute("/metrics", self._show_metrics, guard),
                 GuardedRoute("/healthz", self._show_health, guard, public=True),
                 GuardedRoute("/readyz", self._show_readiness, guard, public=True),
+                *pages.routes(site),
             ],
             redirect_slashes=False,
             default=_no_route,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -38,11 +38,17 @@ class Guard:
     @asynccontextmanager
     async def admit(self, request: Request) -> AsyncGenerator[None]:
         """Hold a place for the request and write its caller's name into `state.caller`. Raises Refusal."""
+        with self.place():
+            request.state.caller = await self._keys.caller(request.headers.get("authorization"))
+            yield
+
+    @contextmanager
+    def place(self) -> Generator[None]:
+        """Hold a place for a request. Raises Refusal when all are taken."""
         if self._inside >= CONCURRENT:
             raise Refusal(503, "overloaded", "Too many requests at once: try again.", headers={"retry-after": "1"})
         self._inside += 1
         try:
-            request.state.caller = await self._keys.caller(request.headers.get("authorization"))
             yield
         finally:
             self._inside -= 1

@@ -33,7 +33,7 @@ _TROUBLE = {
 async def read(request: Request, shape: type[Shape]) -> Shape:
     """The request's body as an object of this shape. Raises Refusal whatever is wrong with it."""
     _require_json(request)
-    document = _decode(await _receive(request))
+    document = _decode(await receive(request))
     _measure(document)
     try:
         return msgspec.convert(document, shape)
@@ -84,7 +84,8 @@ def _require_json(request: Request) -> None:
         raise Refusal(400, "upgrade_unsupported", "Speak HTTP/1.1 and leave the header Upgrade out.")
 
 
-async def _receive(request: Request) -> bytes:
+async def receive(request: Request) -> bytes:
+    """The request's body. Raises Refusal for one that is too large or does not arrive."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

@@ -1,0 +1,19 @@
+"""Turns what is recorded into pages for people, rendered here: no page asks another host for anything.
+
+Knows nothing about how decisions are made, and changes nothing that the other interfaces could not.
+"""
+
+from starlette.routing import Route
+
+from rung.gateway.pages import door, overview
+from rung.gateway.pages.site import PageRoute, Site
+from rung.gateway.pages.visitors import Visitor, Visitors, hash_password
+
+__all__ = ["PageRoute", "Site", "Visitor", "Visitors", "hash_password", "routes"]
+
+PAGES = (door, overview)
+
+
+def routes(site: Site) -> list[Route]:
+    """Every page there is."""
+    return [route for page in PAGES for route in page.routes(site)]

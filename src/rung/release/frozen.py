@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -173,7 +173,12 @@ def seen_by(release: Release) -> frozenset[str]:
 def load_workload(release: Release) -> Workload:
     """The workload as the release was made from it, without its gold."""
     manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
-    return load(release.folder / "workload" / manifest["file"], gold=False)
+    workload = load(release.folder / "workload" / manifest["file"], gold=False)
+    guide = workload.review.guidelines
+    if guide and guide.is_relative_to(workload.folder):  # for people, and theirs to edit: the one beside the living file counts
+        beside = release.folder.parents[2] / guide.relative_to(workload.folder)
+        workload = replace(workload, review=replace(workload.review, guidelines=beside))
+    return workload
 
 
 def find_release(workload: Workload, inputs: str, parent: str | None = "any") -> Release | None:

@@ -20,6 +20,7 @@ from rung.release.opening import close_models, open_release
 from rung.release.trial import assign
 from rung.release.trial_shadow import Shadows
 from rung.release.trial_tally import Watch
+from rung.review import draw
 from rung.workload import Workload
 
 LONGEST = 100_000  # characters of a case, on every interface and in gold
@@ -115,7 +116,8 @@ class Live:
         if tried and assignment and assignment.arm == "challenger":
             opened = tried.challenger
         decision = await self._ask(opened, case)
-        await self.ledger.record(Record(opened.workload.name, case, decision, datetime.now(UTC), assignment))
+        drawn = draw(decision, opened.workload.review, opened.cascade.level)
+        await self.ledger.record(Record(opened.workload.name, case, decision, datetime.now(UTC), assignment, drawn))
         if tried and assignment and tried.trial.kind == "shadow":
             tried.shadows.cast(case, decision)
         return decision

@@ -318,7 +318,7 @@ def test_what_static_leaves_to_the_encoder_has_not_left_the_specialists() -> Non
 # Arrivals
 
 
-def arriving(cascade: Cascade, cases: int, rate: float) -> tuple[list[Decision], list[float]]:
+def arriving(cascade: Cascade, cases: int, rate: float) -> list[float]:
     return asyncio.run(arrive(cascade, [Case(str(at)) for at in range(cases)], rate))
 
 
@@ -339,26 +339,35 @@ class Serving(FakeModel):
 
 
 def test_cases_that_come_faster_than_they_are_answered_wait_and_those_that_come_rarely_do_not() -> None:
-    decisions, rarely = arriving(cascade_of(seldom := Serving()), 50, 0.001)  # on average a case in a quarter of an hour
-    assert [decision.answer for decision in decisions] == [{"label": str(at)} for at in range(50)]
+    rarely = arriving(cascade_of(seldom := Serving()), 50, 0.001)  # on average a case in a quarter of an hour
     assert seldom.most == 1 and min(rarely) >= 0.002
-    _, often = arriving(cascade_of(rush := Serving()), 50, 10_000.0)
+    often = arriving(cascade_of(rush := Serving()), 50, 10_000.0)
     assert rush.most > 1 and often[-1] > 25 * 0.002
 
 
 def test_an_answer_that_is_remembered_counts_with_the_seconds_it_took() -> None:
-    _, seconds = arriving(cascade_of(FakeModel(lambda case, objections: says("a", 1.0, seconds=3.0))), 5, 100.0)
+    seconds = arriving(cascade_of(FakeModel(lambda case, objections: says("a", 1.0, seconds=3.0))), 5, 100.0)
     assert all(3.0 <= one < 4.0 for one in seconds)
 
 
-def test_evidence_for_a_stated_volume_is_timed_at_its_busy_hour() -> None:
-    answers = {str(at): says("a", 1.0, seconds=1.0) for at in range(4)}
-    workload = replace(SMALL, volume=2_592_000)  # one a second
-    evidence, _ = asyncio.run(evaluate(workload, cascade_of(model(answers)), agreed(*"aaaa"), THRESHOLD))
-    assert (evidence.times.rate, len(evidence.times)) == (10.0, 4)
-    document = evidence.document()["times"]
-    assert (document["cases"], document["arrivals_per_second"]) == (4, 10.0)
-    assert document["p99"]["high"] is None and "upper end takes 368 cases" in evidence.times.sentence
+def test_evidence_is_timed_under_the_busy_hour_of_the_volume_where_cases_would_meet() -> None:
+    def timed(volume: int | None, seconds: float) -> Evidence:
+        small = FakeModel(lambda case, objections: says("a", 0.1, seconds=seconds))
+        large = FakeModel(lambda case, objections: says("a", 1.0, seconds=3.0))
+        workload = replace(SMALL, volume=volume)
+        evidence, _ = asyncio.run(evaluate(workload, cascade_of(small, large), agreed(*"aaaa"), THRESHOLD))
+        assert (len(small.asked), len(large.asked)) == (4 if evidence.times.alone else 8, 4)  # what costs is asked once
+        return evidence
+
+    a_second = 2_592_000
+    loaded = timed(a_second, 1.0)
+    assert loaded.document()["times"].items() >= {"cases": 4, "arrivals_per_second": 10.0, "one_at_a_time": False}.items()
+    assert 4.0 <= loaded.times["p50"].seconds < 5.0
+    assert loaded.times["p99"].high is None and "upper end takes 368 cases" in loaded.times.sentence
+    calm = timed(a_second // 10, 0.0009)
+    assert calm.times.seconds == (pytest.approx(3.0009),) * 4
+    assert calm.times.how == "one at a time, for at 1 arrivals a second hardly any would meet"
+    assert timed(None, 1.0).times.how == "one at a time"
 
 
 def test_energy_is_that_of_a_case_with_an_interval_from_enough_blocks() -> None:

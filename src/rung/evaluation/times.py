@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rung.cascade import Cascade, decide
-from rung.core import Case, Decision
+from rung.core import Case
 from rung.evaluation.asking import Tick
 from rung.evaluation.rates import draw, estimate, over
 from rung.statistics.binomial import quantile_cases, quantile_interval
@@ -46,7 +46,8 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds from arrival to answer, in ascending order, at `rate` arrivals a second; None: of cases decided one at a time.
+    """Seconds from arrival to answer, in ascending order, at `rate` arrivals a second, None where no volume is stated; `alone`
+    where cases were decided one at a time, for nothing is stated or they would hardly ever meet.
 
     Intervals are distribution-free, from order statistics, and take the cases for independent. That they nearly are while few
     arrivals find an earlier one under way; where most do, neighbours are late together and the intervals too short.
@@ -54,6 +55,7 @@ class Times:
 
     seconds: Sequence[float]
     rate: float | None
+    alone: bool
 
     def __len__(self) -> int:
         """How many cases were timed."""
@@ -71,7 +73,8 @@ class Times:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         quantiles = {name: self[name].document() for name in SHARES} if self.seconds else {}
-        return {"cases": len(self), "arrivals_per_second": self.rate, **quantiles}
+        about = {"cases": len(self), "arrivals_per_second": self.rate, "one_at_a_time": self.alone}
+        return about | quantiles
 
     @property
     def sentence(self) -> str:
@@ -88,8 +91,10 @@ class Times:
     @property
     def how(self) -> str:
         """By which arrivals."""
-        return (
-            "one at a time" if self.rate is None else f"arriving at {self.rate:.3g} a second, whether or not others are answered"
+        if not self.alone:
+            return f"arriving at {self.rate:.3g} a second, whether or not others are answered"
+        return "one at a time" + (
+            "" if self.rate is None else f", for at {self.rate:.3g} arrivals a second hardly any would meet"
         )
 
 
@@ -128,9 +133,9 @@ class Energy:
         return f"{self.low * WATTS:.3g} to {self.high * WATTS:.3g} J"
 
 
-def times_of(seconds: Sequence[float], rate: float | None = None) -> Times:
+def times_of(seconds: Sequence[float], rate: float | None = None, alone: bool = False) -> Times:
     """From the seconds of cases in any order."""
-    return Times(tuple(sorted(seconds)), rate)
+    return Times(tuple(sorted(seconds)), rate, alone or rate is None)
 
 
 def energy_of(marks: Sequence[float]) -> Energy:
@@ -149,11 +154,9 @@ def rush(workload: Workload) -> float | None:
     return BUSY * workload.volume / MONTH if workload.volume else None
 
 
-async def arrive(
-    cascade: Cascade, cases: Sequence[Case], rate: float, tick: Tick | None = None
-) -> tuple[list[Decision], list[float]]:
-    """Decide each case at its time in a Poisson stream of `rate` a second; what was decided, and the seconds from arrival to
-    answer, in their order. The stream is the same every time.
+async def arrive(cascade: Cascade, cases: Sequence[Case], rate: float, tick: Tick | None = None) -> list[float]:
+    """Decide each case at its time in a Poisson stream of `rate` a second, the same one every time; seconds from arrival to
+    answer, in their order.
 
     Time in which no case is under way is skipped, so that it takes no longer than one at a time, however rarely cases come. An
     answer that is remembered counts with the seconds it took when it was given.
@@ -163,15 +166,15 @@ async def arrive(
     def now() -> float:
         return perf_counter() + skipped
 
-    async def ask(case: Case, at: float) -> tuple[Decision, float]:
+    async def ask(case: Case, at: float) -> float:
         late = max(now() - at, 0.0)
         decision = await decide(case, cascade)
         if tick is not None:
             tick(1)
-        return decision, max(late + decision.seconds, now() - at)
+        return max(late + decision.seconds, now() - at)
 
-    at, asked = now(), list[asyncio.Task[tuple[Decision, float]]]()
-    under_way: set[asyncio.Task[tuple[Decision, float]]] = set()
+    at, asked = now(), list[asyncio.Task[float]]()
+    under_way: set[asyncio.Task[float]] = set()
     for case in cases:
         at += stream.expovariate(rate)
         if under_way:
@@ -180,8 +183,7 @@ async def arrive(
             skipped += max(at - now(), 0.0)
         asked.append(task := asyncio.create_task(ask(case, at)))
         under_way.add(task)
-    found = await asyncio.gather(*asked)
-    return [decision for decision, _ in found], [seconds for _, seconds in found]
+    return await asyncio.gather(*asked)
 
 
 def milliseconds(seconds: float) -> str:

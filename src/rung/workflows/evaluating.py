@@ -125,7 +125,7 @@ async def _measure_load(found: Evaluation) -> Load:
         for case in cases[:WARMING]:  # what is opened on first use is not the cases'
             await decide(case, asked)
         marks = [process_time()]
-        _, seconds = await arrive(asked, cases, rate, lambda _: marks.append(process_time()))
+        seconds = await arrive(asked, cases, rate, lambda _: marks.append(process_time()))
     finally:
         await close_models(cascade)
     return Load(times_of(seconds, rate), energy_of(marks))

@@ -1,14 +1,9 @@
-"""A process of its own that serves specialists under open-loop load, and says how long cases took and what memory it held.
-
-Arrivals are a Poisson process: they do not wait for answers, as callers who know nothing of each other (Schroeder, Wierman,
-Harchol-Balter 2006, "Open versus closed").
-"""
+"""A process of its own that serves specialists under open-loop load, and says how long cases took and what memory it held."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import resource
 import sys
 import time
@@ -19,6 +14,7 @@ from typing import Any
 
 from rung.cascade import Cascade, decide
 from rung.core import Case, Specialist
+from rung.evaluation.times import arrive
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.specialist import read_calibration
 from rung.release import Parts, build_cascade, close_models, open_specialist
@@ -27,20 +23,6 @@ from rung.workload import SpecialistTier, Workload, load
 
 WARMING = 20  # cases that are asked before time is taken
 TFIDF = "tf-idf"  # what stands for the baseline, which is no recipe of a workload file
-
-
-async def arrive(cascade: Cascade, cases: Sequence[Case], rate: float) -> list[float]:
-    """Decide each case at its time, `rate` a second on average; seconds from arrival to answer, in their order."""
-    draw = random.Random(0)
-
-    async def ask(case: Case, at: float) -> float:
-        await asyncio.sleep(max(at - time.perf_counter(), 0))
-        await decide(case, cascade)
-        return time.perf_counter() - at
-
-    at = time.perf_counter()
-    asked = [asyncio.create_task(ask(case, at := at + draw.expovariate(rate))) for case in cases]
-    return await asyncio.gather(*asked)
 
 
 async def ask_alone(cascade: Cascade, cases: Sequence[Case]) -> float:

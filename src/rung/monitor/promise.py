@@ -38,7 +38,7 @@ class Standing:
     `reviewed` answers, `wrong` of them, since the first or since the last proof that the promise is broken: all else but `proof`
     speaks of these. `share` (0..1) estimates the share wrong among all answers, weighted; None of none. It is `at_least` and
     `at_most` so much, each by itself with the promise's confidence. `more`: after how many further reviews the promise will
-    probably be known to be broken or kept, if they are like those so far (before any is wrong: half as many wrong as promised);
+    probably be known to be broken or kept, if they are like those so far (before the first: half as many wrong as promised);
     0 if it is known; None if a hundred thousand are too few. `proof`: of a broken promise the wrong and the reviewed answers of
     the stretch that proved it.
     """
@@ -66,8 +66,10 @@ class Standing:
         if self.proof:
             wrong, reviewed = self.proof
             return f"Broken: {wrong:,} of {reviewed:,} answers reviewed in a row were wrong; {promised}. Since then {said}."
-        ahead = f"even {MOST:,} more would not tell" if self.more is None else f"about {self.more:,} more will tell"
-        return f"Not known yet: {said}; {promised}. If reviews go on like this, {ahead}."
+        told = "would not tell" if self.more is None else "will tell"
+        count = f"even {MOST:,}" if self.more is None else f"about {self.more:,}"
+        ahead = f"If this goes on, {count} more {told}" if self.reviewed else f"If half as many are wrong, {count} reviews {told}"
+        return f"Not known yet: {said}; {promised}. {ahead}."
 
     def document(self) -> dict[str, Any]:
         """The standing as JSON shows it; shares are 0..1."""

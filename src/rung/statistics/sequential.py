@@ -36,10 +36,10 @@ UNEVEN = 1.1  # the variance of a block's difference, in variances of one observ
 MEANS = np.sin(np.linspace(0, np.pi / 2, 501)[1:-1]) ** 2  # candidates: finest near 0 and 1, where means vary least
 DIFFERENCES = np.linspace(-1, 1, 401)[1:-1] * np.abs(np.linspace(-1, 1, 401)[1:-1])  # finest near 0
 
-ABOVE = np.array([1.2, 1.5, 2.0, 3.0, 6.0]), np.array([0.05, 0.1, 0.65, 0.12, 0.08])  # true share / m, part of the capital:
+ABOVE = np.array([1.2, 1.5, 2.0, 3.0, 6.0]), np.array([0.05, 0.08, 0.72, 0.09, 0.06])  # true share / m, part of the capital:
 BELOW = np.array([0.1, 0.3, 0.5, 0.7, 0.85]), np.array([0.15, 0.2, 0.3, 0.2, 0.15])  # a share that has doubled is found soonest
-AT_FIRST, LATER = 0.75, 200.0  # part of the capital staked from the first observation on, and half of the rest after so many more
-FAR = 0.04 * np.arange(-50, 51) * (1 + abs(np.arange(-50, 51)) / 25)  # log-odds from a share to its candidates: finest near it
+AT_FIRST, LATER = 0.6, 1500.0  # part of the capital staked from the first observation on, and half of the rest after so many more
+FAR = 0.04 * np.arange(-40, 41) * (1 + abs(np.arange(-40, 41)) / 20)  # log-odds from a share to its candidates: finest near it
 MOST = 100_000  # observations ahead: nobody plans for more
 BLOCK = 64  # factors, each from 1 - RISK to the largest of ABOVE, in a product that neither overflows nor vanishes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -138,6 +139,34 @@ def test_a_second_look_is_blind_and_for_somebody_else(ledger: Ledger) -> None:
     assert ledger.queue.pairs("support") == []
 
 
+def test_what_was_settled_is_there_with_when_and_why(ledger: Ledger) -> None:
+    unsure, drawn, unasked = [*record(ledger, for_review()), *record(ledger, accepted(), drawn=0.1), *record(ledger, accepted())]
+    settle(ledger, take(ledger, "ann"), "ann", now=LATER, again=True)
+    ledger.settle(Verdict(unasked.decision.id, {"intent": "fee"}, "key:web"), LATER)
+    settle(ledger, take(ledger, "ann"), "ann", "fee", now=LATER + timedelta(seconds=1))
+    settle(ledger, take(ledger, "ben"), "ben", now=LATER + timedelta(seconds=2))  # the second look is none of these
+    latest = ledger.queue.latest("support")
+    assert [(*ids([each.record]), each.look, each.verdict.by) for each in latest] == [
+        (drawn.decision.id, "sample", "ann"),
+        (unsure.decision.id, "unsure", "ann"),
+    ]
+    assert latest[0].at == LATER + timedelta(seconds=1) and ledger.queue.latest("support", 1) == latest[:1]
+    looks = {each.record.decision.id: each.look for each in ledger.queue.settled("support")}
+    assert looks == {unsure.decision.id: "unsure", drawn.decision.id: "sample", unasked.decision.id: None}
+    ledger.queue.reopen(1, "ann", LATER, LATER + LEASE)
+    assert ids(each.record for each in ledger.queue.latest("support")) == [drawn.decision.id]
+
+
+def test_a_decision_leads_to_the_look_that_a_person_may_take(ledger: Ledger) -> None:
+    (waiting,) = record(ledger, for_review())
+    first = ledger.queue.open_on(waiting.decision.id, "ann")
+    assert first.look == "unsure" and ledger.queue.open_on("nothing", "ann") is None
+    settle(ledger, first, "ann", again=True)
+    assert ledger.queue.open_on(waiting.decision.id, "ann") is None
+    assert ledger.queue.open_on(waiting.decision.id, "ben").look == "second"
+    assert (ledger.queue.count("support", "ann"), ledger.queue.count("support", "ben")) == ({}, {"second": 1})
+
+
 # Sums
 
 
@@ -186,11 +215,25 @@ def test_a_ledger_from_before_is_queued_and_counted(ledger: Ledger, ledger_url: 
 def test_an_alarm_rings_once_until_it_is_cleared(ledger: Ledger) -> None:
     alarm = Alarm("support", "promise", "r1", "The promise is broken.", NOON)
     assert [ledger.alarms.ring(alarm), ledger.alarms.ring(alarm)] == [True, False]
-    assert ledger.alarms.list("support", ringing=True) == [alarm]
+    (kept,) = ledger.alarms.list("support", ringing=True)
+    assert replace(kept, seq=0) == alarm and ledger.alarms.find(kept.seq) == kept
     assert ledger.alarms.clear("support", "promise", "r1", LATER) and not ledger.alarms.clear("support", "promise", "r1", LATER)
     assert ledger.alarms.list("support", ringing=True) == []
     assert ledger.alarms.ring(alarm)
     assert [each.cleared for each in ledger.alarms.list("support")] == [None, LATER]
+
+
+def test_of_all_who_would_tell_of_an_alarm_one_does_until_it_is_told(ledger: Ledger) -> None:
+    ledger.alarms.ring(Alarm("support", "promise", "r1", "Broken.", NOON, {"wrong": 9}))
+    (alarm,) = ledger.alarms.untold("support")
+    assert alarm.detail == {"wrong": 9} and ledger.alarms.untold("support") == []
+    ledger.alarms.untell(alarm)
+    assert ledger.alarms.untold("support") == [alarm]
+    ledger.alarms.clear("support", "promise", "r1", LATER)
+    (cleared,) = ledger.alarms.untold("support")
+    assert cleared.cleared == LATER and ledger.alarms.untold("support") == []
+    ledger.alarms.untell(cleared)
+    assert ledger.alarms.untold("support") == [cleared]
 
 
 def test_a_session_lasts_until_it_ends_its_time_is_over_or_its_person_goes(ledger: Ledger) -> None:

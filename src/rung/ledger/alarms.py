@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rung.ledger.nouns import Alarm, LedgerError
@@ -27,9 +28,10 @@ class Alarms:
     def ring(self, alarm: Alarm) -> bool:
         """Keep an alarm, unless one of its kind and subject rings. Says whether that did it: of all who try, one does."""
         row = {name: plain(getattr(alarm, name)) for name in ("workload", "kind", "subject")}
+        body = encode({"text": alarm.text, "detail": alarm.detail})
         try:
             with self._transaction() as connection:
-                connection.execute(insert(alarms), {**row, "at": micros(alarm.at), "body": encode(alarm.text)})
+                connection.execute(insert(alarms), {**row, "at": micros(alarm.at), "body": body})
         except LedgerError as error:
             if isinstance(error.__cause__, IntegrityError):
                 return False
@@ -44,11 +46,33 @@ class Alarms:
 
     def list(self, workload: str, ringing: bool = False, limit: int = 100) -> Sequence[Alarm]:
         """The workload's alarms, newest first; with `ringing`, only those that are not cleared."""
-        query = select(_c.workload, _c.kind, _c.subject, _c.body, _c.at, _c.cleared_at).where(_c.workload == plain(workload))
-        query = query.where(_ringing) if ringing else query
+        query = select(alarms).where(_c.workload == plain(workload)).order_by(_c.seq.desc()).limit(limit)
         with self._transaction() as connection:
-            found = connection.execute(query.order_by(_c.seq.desc()).limit(limit)).all()
-        return [
-            Alarm(name, kind, subject, decode(body, str), moment(at), None if cleared is None else moment(cleared))
-            for name, kind, subject, body, at, cleared in found
-        ]
+            found = connection.execute(query.where(_ringing) if ringing else query).mappings().all()
+        return [_alarm(row) for row in found]
+
+    def find(self, seq: int) -> Alarm | None:
+        """The alarm of this number."""
+        with self._transaction() as connection:
+            row = connection.execute(select(alarms).where(_c.seq == seq)).mappings().one_or_none()
+        return None if row is None else _alarm(row)
+
+    def untold(self, workload: str) -> Sequence[Alarm]:
+        """What nobody was told of yet, now the caller's to tell: of all who ask, one is given it. Oldest first."""
+        due = or_(_c.told == 0, and_(_c.told == 1, _c.cleared_at.is_not(None)))
+        told = case((_c.cleared_at.is_(None), 1), else_=2)
+        claim = update(alarms).where(_c.workload == plain(workload), due).values(told=told).returning(*alarms.c)
+        with self._transaction() as connection:
+            found = connection.execute(claim).mappings().all()
+        return sorted((_alarm(row) for row in found), key=lambda alarm: alarm.seq)
+
+    def untell(self, alarm: Alarm) -> None:
+        """Telling it failed: somebody is to try again."""
+        with self._transaction() as connection:
+            connection.execute(update(alarms).where(_c.seq == alarm.seq).values(told=1 if alarm.cleared else 0))
+
+
+def _alarm(row: Mapping[Any, Any]) -> Alarm:
+    said, cleared = decode(row["body"], dict[str, Any]), row["cleared_at"]
+    named = row["workload"], row["kind"], row["subject"], said["text"], moment(row["at"]), said["detail"]
+    return Alarm(*named, None if cleared is None else moment(cleared), row["seq"])

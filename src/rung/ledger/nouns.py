@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from rung.core import Case, Decision, Fields, Outcome, RungError, Verdict
 
@@ -162,13 +162,14 @@ class Review:
 class Reviewed:
     """An answer from the random sample that a person has settled: drawn with probability `share`, and `wrong` or not.
 
-    `seq` names the review, `at` is when it was settled.
+    `seq` names the review, `confidence` (0..1) is what the answer had, `at` is when it was settled.
     """
 
     seq: int
     release: str
     tier: str
     share: float
+    confidence: float
     wrong: bool
     at: datetime
 
@@ -180,6 +181,17 @@ class Pair:
     record: Record
     first: Verdict
     second: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A decision, the verdict on it that counts, when that was given (timezone-aware), and why a person looked, None where nobody
+    was asked to."""
+
+    record: Record
+    verdict: Verdict
+    at: datetime
+    look: Look | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +227,20 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something about `subject` of a workload that its owners must know, since `at`; until `cleared`, both timezone-aware."""
+    """Something about `subject` of a workload that its owners must know, since `at`; until `cleared`, both timezone-aware.
+
+    `text` says it in words that may leave the house; `detail` holds numbers, and the ids of decisions, for programs and pages.
+    `seq` names it once it is kept.
+    """
 
     workload: str
     kind: str
     subject: str
     text: str
     at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     cleared: datetime | None = None
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +275,8 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds, in which hour
-    (since 1970) it was made, and its id."""
+    """A decision as a trial counts it: whether it had an answer, whether some attempt had none, US dollars, seconds, in which
+    hour (since 1970) it was made, and its id."""
 
     seq: int
     arm: Arm
@@ -273,8 +291,8 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The first verdict on an answer given in a trial: whether it overturned the answer, how relevant it found it (0..1), in which
-    hour (since 1970) it was given, on which decision, and the answer that it holds to be right."""
+    """The first verdict on an answer given in a trial: whether it overturned the answer, how relevant it found it (0..1), in
+    which hour (since 1970) it was given, on which decision, and the answer that it holds to be right."""
 
     seq: int
     arm: Arm

@@ -12,15 +12,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, or_, select, update
 
-from rung.core import Case, Fields, Outcome, Verdict
+from rung.core import Fields, Outcome, Verdict
 from rung.ledger import queries
-from rung.ledger.nouns import Effort, Pair, Record, Review, Reviewed, ReviewTaken
+from rung.ledger.nouns import Effort, Pair, Record, Review, Reviewed, ReviewTaken, Settled
 from rung.ledger.rows import Row, decode, encode, micros, moment, plain
 from rung.ledger.schema import decisions, reviews, verdicts
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
 _c = reviews.c
+_KEPT = ("workload", "release", "tier", "confidence", "at")  # of a decision, in its reviews
 _other = reviews.alias()
 
 
@@ -28,7 +29,7 @@ def add(connection: Connection, submitted: Sequence[tuple[Row, float | None]]) -
     """Queue those of the recorded decisions that are left to people, and those that were drawn, in the caller's transaction."""
     looks = {row["id"]: look for row, drawn in submitted if (look := _look(row, drawn))}
     if looks:
-        of = select(decisions.c.seq, decisions.c.id, *(decisions.c[name] for name in ("workload", "release", "tier", "at")))
+        of = select(decisions.c.seq, decisions.c.id, *(decisions.c[name] for name in _KEPT))
         found = connection.execute(of.where(decisions.c.id.in_(looks))).mappings().all()
         connection.execute(insert(reviews), [_row(each, *looks[each["id"]]) for each in found])
 
@@ -132,25 +133,53 @@ class Queue:
         with self._transaction() as connection:
             return [_review(row) for row in connection.execute(query).mappings()]
 
-    def count(self, workload: str) -> Mapping[str, int]:
-        """How many are open, by look: unsure, sample, second."""
-        query = select(_c.look, func.count()).where(_open(), _c.workload == plain(workload)).group_by(_c.look)
+    def open_on(self, decision_id: str, by: str) -> Review | None:
+        """The open one on this decision that this person may settle."""
+        query = _joined().where(decisions.c.id == plain(decision_id), _open(), _fit(by)).order_by(_c.seq).limit(1)
+        with self._transaction() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+            return None if row is None else _review(row)
+
+    def count(self, workload: str, by: str = "") -> Mapping[str, int]:
+        """How many are open that this person may settle, by look: unsure, sample, second."""
+        query = select(_c.look, func.count()).where(_open(), _c.workload == plain(workload), _fit(by)).group_by(_c.look)
         with self._transaction() as connection:
             return {look: count for look, count in connection.execute(query)}  # noqa: C416  # rows are not pairs to dict
 
     def reviewed(self, workload: str, since: datetime | None = None) -> Sequence[Reviewed]:
         """The answers from the random sample that people have settled, in that order."""
-        query = select(_c.seq, _c.release, _c.tier, _c.share, _c.wrong, _c.settled_at)
+        query = select(_c.seq, _c.release, _c.tier, _c.share, _c.confidence, _c.wrong, _c.settled_at)
         query = query.where(_c.workload == plain(workload), _c.look == "sample", _c.settled_at >= (micros(since) if since else 0))
         query = query.where(_c.wrong.is_not(None)).order_by(_c.settled_at, _c.seq)
         with self._transaction() as connection:
-            return [Reviewed(*row[:5], moment(row[5])) for row in connection.execute(query)]
+            return [Reviewed(*row[:6], moment(row[6])) for row in connection.execute(query)]
 
-    def cases(self, reviews_: Sequence[int]) -> Mapping[int, Case]:
-        """The cases of these reviews, some hundreds at once."""
-        query = select(_c.seq, decisions.c.body).join(decisions).where(_c.seq.in_(reviews_))
+    def latest(self, workload: str, limit: int = 300) -> Sequence[Settled]:
+        """What was settled last of what people were asked to look at, newest first."""
+        newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, verdicts.c.withdrawn_at.is_(None))
+        last = newest.correlate(reviews).scalar_subquery()
+        query = _settled().select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == last))
+        query = query.where(_c.workload == plain(workload), ~_second(), _c.settled_at.is_not(None))
+        return self._read_settled(query.order_by(_c.settled_at.desc(), _c.seq.desc()).limit(limit))
+
+    def settled(self, workload: str) -> Sequence[Settled]:
+        """Every decision with a verdict, whether or not anybody was asked to look at it, oldest decision first."""
+        counts = queries.latest_verdicts()
+        judged = verdicts.join(counts, counts.c.seq == verdicts.c.seq).join(decisions, decisions.c.seq == verdicts.c.decision)
+        query = _settled().select_from(judged.outerjoin(reviews, and_(_c.decision == decisions.c.seq, ~_second())))
+        query = query.where(decisions.c.workload == plain(workload))
+        return self._read_settled(query.order_by(decisions.c.at, decisions.c.seq))
+
+    def _read_settled(self, query: Select[*tuple[Any, ...]]) -> Sequence[Settled]:
         with self._transaction() as connection:
-            return {seq: decode(body, Record).case for seq, body in connection.execute(query)}
+            found = connection.execute(query)
+            return [Settled(decode(one, Record), decode(two, Verdict), moment(at), look) for one, two, at, look in found]
+
+    def records(self, numbers: Sequence[int]) -> Mapping[int, Record]:
+        """What these reviews are of, some hundreds at once."""
+        query = select(_c.seq, decisions.c.body).join(decisions).where(_c.seq.in_(numbers))
+        with self._transaction() as connection:
+            return {seq: decode(body, Record) for seq, body in connection.execute(query)}
 
     def pairs(self, workload: str, limit: int = 10_000) -> Sequence[Pair]:
         """The decisions that two people settled, newest second look first."""
@@ -177,7 +206,7 @@ def _look(row: Row, drawn: float | None) -> tuple[str, float] | None:
 
 
 def _row(decision: Mapping[Any, Any], look: str, share: float) -> Row:
-    same = {name: decision[name] for name in ("workload", "release", "tier", "at")}
+    same = {name: decision[name] for name in _KEPT}
     return {**same, "decision": decision["seq"], "look": look, "share": share}
 
 
@@ -205,6 +234,10 @@ def _held(by: str, until: datetime) -> Row:
 
 def _joined() -> Select[*tuple[Any, ...]]:
     return select(reviews, decisions.c.body.label("record")).join(decisions, decisions.c.seq == _c.decision)
+
+
+def _settled() -> Select[*tuple[Any, ...]]:
+    return select(decisions.c.body, verdicts.c.body, verdicts.c.at, _c.look)
 
 
 def _one(connection: Connection, seq: int) -> Review:

@@ -77,6 +77,7 @@ reviews = Table(
     Column("look", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("share", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
     Column("holder", Text, nullable=False, server_default=""),
     Column("until", BigInteger, nullable=False, server_default="0"),
     Column("draft", LargeBinary),
@@ -123,6 +124,7 @@ alarms = Table(
     Column("at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("cleared_at", BigInteger),
+    Column("told", Integer, nullable=False, server_default="0"),  # 1: that it rings, 2: that it was cleared
     Index("alarms_by_workload", "workload", "seq"),
 )
 _ringing = alarms.c.cleared_at.is_(None)

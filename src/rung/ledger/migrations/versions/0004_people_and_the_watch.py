@@ -13,8 +13,8 @@ down_revision = "0003"
 
 _HOUR = 3_600_000_000
 _QUEUE = """
-INSERT INTO reviews (decision, workload, release, tier, look, at, share, settled_at, settled_by)
-SELECT d.seq, d.workload, d.release, d.tier, 'unsure', d.at, 1.0, v.at, CASE WHEN v.at IS NULL THEN NULL ELSE '' END
+INSERT INTO reviews (decision, workload, release, tier, look, at, share, confidence, settled_at, settled_by)
+SELECT d.seq, d.workload, d.release, d.tier, 'unsure', d.at, 1.0, d.confidence, v.at, CASE WHEN v.at IS NULL THEN NULL ELSE '' END
 FROM decisions d
 LEFT JOIN (SELECT decision, MIN(at) AS at FROM verdicts GROUP BY decision) v ON v.decision = d.seq
 WHERE d.outcome = 'review'
@@ -48,6 +48,7 @@ def _reviews() -> None:
         *(sa.Column(name, sa.Text, nullable=False) for name in ("workload", "release", "tier", "look")),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("share", sa.Double, nullable=False),
+        sa.Column("confidence", sa.Double, nullable=False),
         sa.Column("holder", sa.Text, nullable=False, server_default=""),
         sa.Column("until", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("draft", sa.LargeBinary),
@@ -92,6 +93,7 @@ def _alarms() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("cleared_at", sa.BigInteger),
+        sa.Column("told", sa.Integer, nullable=False, server_default="0"),
     )
     op.create_index("alarms_by_workload", "alarms", ["workload", "seq"])
     ringing = sa.text("cleared_at IS NULL")

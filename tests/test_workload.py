@@ -107,7 +107,17 @@ def test_a_workload_is_read_with_everything_it_says(tmp_path: Path) -> None:
 def test_what_is_left_out_has_its_default(folder: Path) -> None:
     workload = write_workload(folder, 6)
     assert (workload.tiers, workload.boundary, workload.limits) == ((SpecialistTier(),), Boundary("never", ()), Limits())
-    assert (workload.checks, workload.volume) == ((), None)
+    assert (workload.checks, workload.volume, workload.success) == ((), None, "feedback")
+
+
+@pytest.mark.parametrize("success", ["feedback", "relevance", "latency", "answered"])
+def test_what_decides_between_two_releases_is_said_in_the_file(folder: Path, success: str) -> None:
+    assert write_workload(folder, 6, success=success).success == success
+
+
+def test_what_cannot_decide_between_two_releases_is_reported_at_its_path(report: Report) -> None:
+    assert "release ab" in report(success="cheapest")["success"]
+    assert set(report(success={"metric": "latency"})) == {"success"}
 
 
 def test_the_short_form_is_one_field_named_label(folder: Path) -> None:

@@ -196,6 +196,7 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         bakeoff=_contest(raw.get("bakeoff", {}), endpoints, file.parent),
         costs=Costs(**raw.get("costs", {})),
         review=_review(raw.get("review", {}), file.parent),
+        success=raw.get("success", "feedback"),
         alarms=tuple(
             Webhook(each["webhook"]) if "webhook" in each else Email(tuple(each["email"])) for each in raw.get("alarms", ())
         ),

@@ -13,6 +13,7 @@ Leave = Literal["never", "redacted", "anything"]
 Precision = Literal["float32", "int8", "int4"]
 OnBroken = Literal["alarm", "tighten", "roll_back"]
 Recipe = Literal["heads", "static", "finetune", "lora", "distil", "prune"]
+Success = Literal["feedback", "relevance", "latency", "answered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,8 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One bounded, repeated piece of language work. Paths in its file are relative to the file's folder."""
+    """One bounded, repeated piece of language work. Paths in its file are relative to the file's folder. `success` is what an A/B
+    trial of it is decided by."""
 
     name: str
     task: str
@@ -187,6 +189,7 @@ class Workload:
     bakeoff: Contest = Contest()
     costs: Costs = Costs()
     review: ReviewPolicy = ReviewPolicy()
+    success: Success = "feedback"
     alarms: tuple[Webhook | Email, ...] = ()
 
     @property

@@ -69,8 +69,9 @@ class Embedded:
 
 
 def asgi(workload: Workload, open_access: bool = False) -> Gateway:
-    """The workload behind the OpenAI-compatible gateway, for any ASGI server. `open_access` asks for no API keys."""
+    """The workload behind the OpenAI-compatible gateway, for any ASGI server, once: when its lifespan ends, everything is closed.
+    `open_access` asks for no API keys."""
     from rung.gateway import application
 
     ledger = ledger_of(workload)
-    return application([open_live(current_release(workload, ledger), ledger)], ledger, open_access=open_access)
+    return application([open_live(current_release(workload, ledger), ledger)], ledger, open_access=open_access, owns=True)

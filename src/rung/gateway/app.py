@@ -56,13 +56,15 @@ class Feedback(Struct, forbid_unknown_fields=True):
 
 
 class Gateway:
-    """The ASGI application; `application` makes one. It owns neither the releases nor the ledger."""
+    """The ASGI application; `application` makes one. It owns the releases and the ledger only where it is told so."""
 
-    def __init__(self, lives: Sequence[Live], ledger: Ledger, open_access: bool) -> None:
-        """Stand around these releases."""
+    def __init__(self, lives: Sequence[Live], ledger: Ledger, open_access: bool, owns: bool = False) -> None:
+        """Stand around these releases; `owns` closes them and the ledger when the server says that it ends."""
         self.open_access = open_access
         self._lives = {live.workload.name: live for live in lives}
         self._ledger = ledger
+        self._owns = owns
+        self._tasks: list[asyncio.Task[None]] = []
         self._metrics = Metrics()
         self._spans = open_spans()
         self._checking = asyncio.Lock()
@@ -90,21 +92,30 @@ class Gateway:
     @asynccontextmanager
     async def _following(self, _: object) -> AsyncGenerator[None]:
         """For as long as the server runs, each workload answers with the release that is promoted."""
-        tasks = [asyncio.create_task(live.follow()) for live in self._lives.values()]
+        self._follow()
         try:
             yield
         finally:
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             if self._spans:
                 await self._spans.close()
+            if self._owns:
+                for live in self._lives.values():
+                    await live.close()
+                await self._ledger.close()
+
+    def _follow(self) -> None:
+        self._tasks = [asyncio.create_task(live.follow()) for live in self._lives.values()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
         if scope["type"] != "http":
             await self._router(scope, receive, send)
             return
+        if self._owns and all(task.done() for task in self._tasks):  # the server has said nothing of its lifespan
+            self._follow()
         status = LEFT
 
         async def watch(message: Message) -> None:
@@ -230,12 +241,16 @@ class Gateway:
         return record
 
 
-def application(lives: Sequence[Live], ledger: Ledger, *, open_access: bool) -> Gateway:
+def application(lives: Sequence[Live], ledger: Ledger, *, open_access: bool, owns: bool = False) -> Gateway:
     """The ASGI application around these releases. With `open_access` nobody needs a key and only this machine may ask.
+
+    One that `owns` the releases and the ledger closes them when the server's lifespan ends. Under a server that says nothing of
+    its lifespan, or where it is mounted in another application, it follows promotions from the first request on, and closes
+    nothing: nobody tells it when.
 
     Raises `TracesError` where the environment asks for traces and the extra `otel` is missing.
     """
-    return Gateway(lives, ledger, open_access)
+    return Gateway(lives, ledger, open_access, owns)
 
 
 async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:

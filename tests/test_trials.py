@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import Engine, create_engine, event, text
 
 from commands import Caller
@@ -457,7 +458,7 @@ def test_a_harmless_canary_is_not_halted(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize(("right", "decision"), [(0.95, "better"), (0.35, "worse"), (0.65, "undecided")])
 def test_an_ab_trial_decides_by_what_people_say(tmp_path: Path, right: float, decision: str) -> None:
     ledger, draw = open_ledger(f"sqlite:///{tmp_path}/ledger.db"), random.Random(5)
-    trial = begun(ledger, replace(CANARY, kind="ab", metric="success", margins={}))
+    trial = begun(ledger, replace(CANARY, kind="ab", metric="feedback", margins={}))
     watch = Watch(trial)
     for _ in range(3):
         made = [(arm, accepted()) for arm in ("live", "challenger") for _ in range(100)]
@@ -493,12 +494,13 @@ def test_a_canary_sees_harm_after_all_its_users_were_met(tmp_path: Path) -> None
 @pytest.mark.parametrize("unit", ["", "user"])
 def test_an_ab_trial_ends_by_harm_that_its_metric_does_not_see(tmp_path: Path, unit: str) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-    trial = begun(ledger, replace(CANARY, kind="ab", metric="success", unit=unit))
+    trial = begun(ledger, replace(CANARY, kind="ab", metric="feedback", unit=unit))
     result = harmed(ledger, trial, 6, lambda _: for_review())
     assert result and result.startswith("halted: cases left to a person: ")
     told = counted(ledger, trial).document()
     assert told["decision"] == "undecided"
-    assert "by success is wrong with a chance of at most 5%; a challenger that exceeds no margin" in told["error_control"]
+    assert "by feedback is wrong with a chance of at most 5%, of which 2.5% to call the challenger worse" in told["error_control"]
+    assert "halted with a chance of at most 2.5% in the whole trial (4 sequential tests at 0.62% each)" in told["error_control"]
 
 
 def test_a_canary_is_halted_for_its_cost_where_the_file_limits_it(tmp_path: Path) -> None:
@@ -510,8 +512,68 @@ def test_a_canary_is_halted_for_its_cost_where_the_file_limits_it(tmp_path: Path
     assert trial.dear == 0.002
     tried = replace(trial, id="t1")
     assert harmed(ledger, tried, 2, lambda _: accepted(cost=0.0019)) is None
-    result = harmed(ledger, tried, 6, lambda _: accepted(cost=0.0021))
-    assert result and result.startswith("halted: cases that cost more than $0.002: ")
+    result = harmed(ledger, tried, 6, lambda _: accepted(cost=0.003))
+    assert result and result.startswith("halted: mean cost: $0.002725 in 160 cases with the challenger; more than $0.002, with")
+
+
+def limited(folder: Path, ledger: Ledger, **limits: Any) -> tuple[Workload, Trial]:
+    """A workload with these limits, and a canary in it."""
+    workload = write_workload(folder, 6, limits=limits)
+    live, other = (freeze(workload, PARTS, name, {**GATED, "n": name}, "report") for name in ("live", "other"))
+    promote(workload, live, ledger, "ada", "")
+    return workload, start_trial(workload, other, ledger, Terms("canary", 0.5), "ada", "")
+
+
+def test_a_canary_is_halted_for_values_found_nowhere_where_the_file_limits_them(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    workload, trial = limited(tmp_path, ledger, hallucinated=0.05)
+    assert trial.margins["hallucinated"] == 0.05
+
+    def record_hour(hour: int, invented: str, written: str) -> None:
+        """What each arm answers in an hour, its order number as the text has it or not."""
+        said = {"challenger": invented, "live": "ab 1234"}
+        made = [(arm, accepted(answer={"intent": "refund", "order": order})) for _ in range(80) for arm, order in said.items()]
+        records = [part(arm, each, trial=trial.id) for arm, each in made]
+        at = NOON + timedelta(hours=hour)
+        record_all(ledger, [replace(each, case=Case(written, id=each.case.id), at=at) for each in records])
+
+    def tally() -> Tally:
+        counted = Tally(trial, workload)
+        counted.read(ledger, ledger.marks())
+        return counted
+
+    for hour in range(2):
+        record_hour(hour, "AB1234", "about order AB-1234")
+    assert tally().result() is None and measure(tally(), "hallucinated")["challenger"] == {"of": 120, "share": 0.0}
+    for hour in range(2, 4):
+        record_hour(hour, "AB9876", "about order AB-1234")
+    result = tally().result()
+    assert result and result.startswith("halted: answers with a value found nowhere in the input: 120 of 240 (50.0%)")
+    shown = report_trial(ledger, trial, workload)
+    assert "(4 sequential tests at 1.25% each)" in shown["error_control"]
+
+
+@pytest.mark.parametrize(("by", "named"), [("channel", "phone"), ("intent", "login")])
+def test_a_canary_is_halted_for_one_slice_in_which_people_overturn_its_answers(tmp_path: Path, by: str, named: str) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    _, trial = limited(tmp_path, ledger, slices={"channel": 0.1, "intent": 0.1})
+    rightly = {"phone": "login", "chat": "refund"}
+    made: list[tuple[str, str, Decision]] = []
+    for number in range(1_600):
+        channel, arm = "phone" if number % 8 < 2 else "chat", ("live", "challenger")[number % 2]
+        wrong = arm == "challenger" and channel == "phone"
+        made.append((channel, arm, accepted(answer={"intent": "weather" if wrong else rightly[channel]})))
+    parts = [(channel, part(arm, each, trial=trial.id)) for channel, arm, each in made]
+    record_all(ledger, [replace(one, case=Case("x", {"channel": channel}, id=one.case.id)) for channel, one in parts])
+    for channel, _, each in made:
+        ledger.settle(Verdict(each.id, {"intent": rightly[channel]}, "ann"), NOON)
+    assert trial.margins.items() >= {"slices.channel": 0.1, "slices.intent": 0.1}.items()
+    tally = counted(ledger, replace(trial, margins={f"slices.{by}": 0.1}))
+    result = tally.result()
+    assert result and result.startswith(f"halted: judged answers that were overturned, {by} {named}: 200 of 200")
+    assert result.endswith("more than 10 points more, with 97.50% confidence")  # the first slice that was met has half of 5 %
+    other = {"phone": "chat", "login": "refund"}[named]
+    assert measure(tally, f"slices.{by}.{other}").items() >= {"exceeded": False, "challenger": {"of": 600, "share": 0.0}}.items()
 
 
 # What answers meanwhile
@@ -598,7 +660,7 @@ def test_under_load_no_case_is_lost_or_mixed_while_trials_begin_halt_and_win(tmp
             await asyncio.to_thread(stand.ledger.end_trial, "t1", End(NOON, "rung", "halted"))
             await until(lambda: stand.live.trial is None)
             loading_alone = asked[await some() :]
-            await stand.start(id="t2", kind="ab", metric="success")
+            await stand.start(id="t2", kind="ab", metric="feedback")
             await some()
             moved = Promotion("small", "r2", NOON, "ada", "it won")
             await asyncio.to_thread(stand.ledger.promote, moved, "r1", {})
@@ -686,6 +748,23 @@ def test_a_challenger_that_cannot_be_opened_leaves_the_live_one_at_work(tmp_path
     assert caplog.text.count("release r1 stays at work. broken is not a release") == 1
 
 
+def test_a_challenger_that_cannot_be_opened_ends_its_trial_with_the_reason(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Stand(tmp_path) as stand:
+            await asyncio.to_thread(stand.ledger.begin_trial, replace(CANARY, workload="small", release="broken"))
+            async with asyncio.timeout(30):
+                while stand.ledger.trial("small", running=True):
+                    assert (await stand.live.decide(Case("hello"))).release == "r1"
+                    await asyncio.sleep(0.05)
+            end = stand.ledger.trial("small").end
+            said = "stopped: a process that answers cannot open the challenger: broken is not a release"
+            assert end and (end.by, end.result) == ("rung", said)
+            await stand.start(id="t2")  # the next one is begun as if nothing had been
+            await until(lambda: stand.live.trial is not None)
+
+    asyncio.run(run())
+
+
 def test_a_running_gateway_halts_a_canary_whose_model_fails(tmp_path: Path) -> None:
     def make(name: str) -> FakeModel:
         return FakeModel(lambda case, objections: Answer({"intent": name}) if name == "r1" else RuntimeError("out of memory"))
@@ -754,6 +833,40 @@ def test_feedback_may_say_how_relevant_an_answer_was(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_an_application_that_owns_its_release_follows_from_the_first_request_where_no_server_speaks_of_its_life(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        stand = Stand(tmp_path)
+        app = application([stand.live], stand.ledger, open_access=True, owns=True)
+        await asyncio.to_thread(stand.ledger.promote, Promotion("small", "r2", NOON, "ada", ""), "r1", {})
+        said = await ask(app, "POST", "/v1/workloads/small/decisions", b'{"input": "hello"}')
+        assert json.loads(said[1])["release"] == "r1"
+        await until(lambda: stand.live.release == "r2")
+        await ask(app, "POST", "/v1/workloads/small/decisions", b'{"input": "hello"}')
+        assert [name for name, _ in stand.models] == ["r1", "r2"]  # followed once, and not once a request
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("owns", [True, False])
+def test_an_application_closes_the_releases_it_owns_when_its_server_ends(tmp_path: Path, owns: bool) -> None:
+    async def run() -> None:
+        stand = Stand(tmp_path)
+        app = application([stand.live], stand.ledger, open_access=True, owns=owns)
+        heard, said = asyncio.Queue[Any](), asyncio.Queue[Any]()
+        life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, heard.get, said.put))
+        await heard.put({"type": "lifespan.startup"})
+        assert (await said.get())["type"] == "lifespan.startup.complete"
+        assert (await ask(app, "POST", "/v1/workloads/small/decisions", b'{"input": "hello"}'))[0] == 200
+        await heard.put({"type": "lifespan.shutdown"})
+        assert (await said.get())["type"] == "lifespan.shutdown.complete"
+        await life
+        assert [model.closed for _, model in stand.models] == [owns]
+
+    asyncio.run(run())
+
+
 # The verbs
 
 
@@ -803,9 +916,15 @@ def test_a_canary_is_begun_shown_and_stopped(tried: tuple[Path, str, str], call:
     assert again.status == 1 and "no release is being tried" in again.err
 
 
+def succeed_by(folder: Path, metric: str) -> None:
+    file = folder / "workload.yaml"
+    file.write_text(json.dumps({**yaml.safe_load(file.read_text()), "success": metric}))
+
+
 def test_an_ab_trial_says_what_was_decided_by_what(tried: tuple[Path, str, str], call: Caller) -> None:
     folder, _, other = tried
-    assert call("release", "ab", folder, other[:8], "--metric", "answered", "--why", "more answers").status == 0
+    succeed_by(folder, "answered")
+    assert call("release", "ab", folder, other[:8], "--why", "more answers").status == 0
     made = [(accepted() if n % 2 else for_review()) for n in range(400)]
     fill(folder, running(folder), ["challenger" if n % 2 else "live" for n in range(400)], *made)
     told = call("release", "trial", folder).out
@@ -839,6 +958,16 @@ def test_a_shadow_that_asks_for_money_says_so(tmp_path: Path, call: Caller) -> N
     assert "what it asks slm/any is paid for on top" in call("release", "shadow", tmp_path, other.id[:8], "--why", "curious").err
 
 
+def test_what_an_ab_trial_is_decided_by_cannot_be_changed_once_it_runs(tried: tuple[Path, str, str], call: Caller) -> None:
+    folder, _, other = tried
+    succeed_by(folder, "latency")
+    assert call("release", "ab", folder, other[:8], "--why", "faster?").status == 0
+    succeed_by(folder, "answered")
+    fill(folder, running(folder), ["live", "challenger"], accepted(), accepted())
+    assert running(folder).metric == "latency"
+    assert "by latency the challenger is: undecided" in call("release", "trial", folder).out
+
+
 @pytest.mark.parametrize("share", ["0%", "100%", "x", "-1"])
 def test_a_share_that_leaves_nothing_to_compare_is_refused(tried: tuple[Path, str, str], call: Caller, share: str) -> None:
     folder, _, other = tried
@@ -850,7 +979,7 @@ def test_a_rollback_ends_a_trial_too(pair: tuple[Workload, Release, Ledger]) -> 
     workload, live, ledger = pair
     second, third = (freeze(workload, PARTS, name, {**GATED, "n": name}, "report") for name in ("second", "third"))
     promote(workload, second, ledger, "ada", "")
-    trial = start_trial(workload, third, ledger, Terms("ab", 0.5, metric="latency"), "ada", "")
+    trial = start_trial(workload, third, ledger, Terms("ab", 0.5), "ada", "")
     rollback(workload, ledger, "bob", "worse")
     end = ledger.trial("small").end
     assert end and end.result == f"ended: release {live.id[:12]} was rolled back to" and ledger.trial("small").id == trial.id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,7 +17,6 @@ Share = Annotated[str, typer.Option(metavar="SHARE", help="Of the cases, such as
 Unit = Annotated[
     str, typer.Option(metavar="NAME", help="What is always drawn alike: user (no model is told), or an attribute of context.")
 ]
-Metric = Annotated[Literal["success", "answered", "latency", "relevance"], typer.Option(help="What decides.")]
 
 
 def shadow(file: File, name: Name, why: Why, share: Share = "100%") -> None:
@@ -34,21 +33,22 @@ def canary(file: File, name: Name, why: Why, share: Share = "5%", unit: Unit = "
     _start(file, name, Terms("canary", _share(share), unit), why)
 
 
-def ab(file: File, name: Name, why: Why, share: Share = "50%", unit: Unit = "", metric: Metric = "success") -> None:
-    """Let two releases answer, until the challenger proves worse by the metric, or by more than the margins of a canary."""
+def ab(file: File, name: Name, why: Why, share: Share = "50%", unit: Unit = "") -> None:
+    """Let two releases answer, until the challenger proves worse by the file's `success`, or by more than a canary's margins."""
     from rung.release import Terms
 
-    _start(file, name, Terms("ab", _share(share), unit, metric), why)
+    _start(file, name, Terms("ab", _share(share), unit), why)
 
 
 def trial(file: File, json_: Json = False) -> None:
     """The trial that runs, or the last one: both arms, what is proven about the difference, and what was decided."""
-    from rung.release import ledger_of, report_trial
+    from rung.release import ledger_of, load_workload, named_release, report_trial
 
     workload = load(file)
     ledger = ledger_of(workload)
     found = ledger.trial(workload.name)
-    document = report_trial(ledger, found) if found else None
+    frozen = load_workload(named_release(workload, found.against)) if found and "hallucinated" in found.margins else None
+    document = report_trial(ledger, found, frozen) if found else None
     if json_:
         say_json(document)
         return
@@ -110,9 +110,9 @@ def _say_trial(document: dict[str, Any]) -> None:
     arms = [document["arms"][arm] for arm in ("live", "challenger")]
     table.add_row("cases", *(f"{arm['cases']:,}" for arm in arms))
     costs = [arm["cost_usd_per_case"] for arm in arms]
-    table.add_row("cost per case", *("-" if cost is None else f"${cost:.6f}" for cost in costs))
+    table.add_row("cost per case", *("-" if cost is None else f"${cost:.6f}" for cost in costs), "", _over(document["cost"]))
     for measure in document["measures"]:
-        table.add_row(*_row(measure))
+        table.add_row(*map(Text, _row(measure)))
     out.print(table)
     if agreement := document.get("agreement"):
         _say_agreement(agreement, document["differing"])
@@ -132,7 +132,13 @@ def _row(measure: dict[str, Any]) -> list[str]:
     told = "" if margin is None else f"{'over' if measure['exceeded'] else 'not proven over'} the margin of {100 * margin:g}"
     between = f"{low:+.1f} to {high:+.1f} points" if low <= high else "it has moved"
     between = between if all(arm["of"] for arm in arms) else "-"
-    return [measure["what"], *shares, between, told]
+    return [visible(measure["what"]), *shares, between, told]
+
+
+def _over(cost: dict[str, Any] | None) -> str:
+    """What is proven about the challenger's mean cost."""
+    proven = cost and ("over" if cost["exceeded"] else "not proven over")
+    return f"{proven} the limit of ${cost['limit_usd_per_case']:g}" if cost else ""
 
 
 def _say_agreement(agreement: dict[str, Any], differing: list[dict[str, Any]]) -> None:

@@ -92,10 +92,10 @@ class Trial:
     """From `at` (timezone-aware) until its `end`, `release` is tried beside `against`, the one that answered when it began.
 
     shadow: both decide, and only the live release's answers are seen; canary: the challenger decides a `share` (0..1) of the
-    cases until its bad events exceed the live release's by more than the `margins` (0..1); ab: the same, and at the latest until
-    it is proven to be worse by `metric`. Cases are drawn by the `unit` that they are about, an attribute of their context, or
-    each by itself if that is empty; a decision is slow beyond so many seconds and dear beyond so many US dollars, None if that is
-    not watched.
+    cases until its bad events exceed the live release's by more than the `margins` (0..1) or its mean cost the limit `dear`; ab:
+    the same, and at the latest until it is proven to be worse by `metric`. Cases are drawn by the `unit` that they are about, an
+    attribute of their context, or each by itself if that is empty; a decision is slow beyond so many seconds, the releases are
+    dear beyond so many US dollars a case, None if that is not watched.
     """
 
     id: str

@@ -33,8 +33,9 @@ from rung.release.pointer import (
     rollback,
 )
 from rung.release.trial import METRICS, Terms, assign, start_trial, stop_trial
+from rung.release.trial_measures import ALPHA
 from rung.release.trial_report import report_trial
-from rung.release.trial_tally import ALPHA, Tally, Watch
+from rung.release.trial_tally import Tally, Watch
 
 __all__ = [
     "ALPHA",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from rung.cascade import Cascade, decide
 from rung.core import Case, Decision, RungError
-from rung.ledger import Ledger, LedgerError, Record, Trial
+from rung.ledger import End, Ledger, LedgerError, Record, Trial
 from rung.models.encoder import Encoder, open_encoder
 from rung.release.frozen import Release, load_release, require_gated
 from rung.release.opening import close_models, open_release
@@ -24,9 +24,11 @@ from rung.review import draw
 from rung.workload import Workload
 
 LONGEST = 100_000  # characters of a case, on every interface and in gold
+MENTIONED = 500  # characters of what went wrong that the ledger keeps of a trial
 PAUSE = 0.2  # seconds between two looks at the ledger's pointer
 LOOK = 10  # times that, between two looks at how a trial goes
 MOST = 2.0  # seconds until a release that could not be opened is tried again
+TRIES = 3  # times that a challenger is opened in vain before its trial is ended
 
 Opener = Callable[[str], tuple[Workload, Cascade]]
 
@@ -61,11 +63,12 @@ class _Tried:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A release that could not be opened, why, and until when (of the loop's clock) that is not tried again."""
+    """A release that could not be opened, why, how often, and until when (of the loop's clock) that is not tried again."""
 
     name: str
     until: float
     error: Exception
+    times: int
 
 
 class Live:
@@ -178,7 +181,8 @@ class Live:
         try:
             return await asyncio.to_thread(self._opener, name)
         except Exception as error:
-            self._refused = _Refused(name, now + MOST, error)
+            before = self._refused.times if self._refused and self._refused.name == name else 0
+            self._refused = _Refused(name, now + MOST, error, before + 1)
             raise
 
     def _standing(self) -> tuple[str | None, Trial | None]:
@@ -186,14 +190,22 @@ class Live:
         return self.ledger.current_release(name), self.ledger.trial(name, running=True)
 
     async def _join(self) -> None:
-        """Take part in the trial that runs, if the release that it is against is the one at work here."""
+        """Take part in the trial that runs, if the release that it is against is the one at work here. A challenger that cannot
+        be opened ends its trial, with the reason: it would go on for ever, with nothing learnt."""
         trial = self._wanted
         if self._opener is None or trial is None or self._tried or trial.against != self.release:
             return
-        challenger = _Opened(*await self._open(trial.release))
+        try:
+            challenger = _Opened(*await self._open(trial.release))
+        except Exception as error:
+            if self._refused and self._refused.times >= TRIES:
+                self._refused = None
+                said = f"stopped: a process that answers cannot open the challenger: {str(error) or type(error).__name__}"
+                await asyncio.to_thread(self.ledger.end_trial, trial.id, End(datetime.now(UTC), "rung", said[:MENTIONED]))
+            raise
         if self._wanted and self._wanted.id == trial.id and trial.against == self.release:
             shadows = Shadows(trial.id, lambda case: self._ask(challenger, case), lambda: self._opened.busy)
-            self._tried = _Tried(trial, challenger, shadows, Watch(trial))
+            self._tried = _Tried(trial, challenger, shadows, Watch(trial, challenger.workload))
         else:
             await close_models(challenger.cascade)
 

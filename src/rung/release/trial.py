@@ -6,32 +6,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import get_args
 from urllib.parse import urlsplit
 
 from rung.core import Case, new_id
 from rung.ledger import Assignment, End, Kind, Ledger, Trial, TrialRefused
 from rung.release.frozen import Release, load_release, load_workload, require_gated
-from rung.workload import EndpointTier, Limits, Workload
+from rung.workload import EndpointTier, Success, Workload
 
-METRICS = ("success", "answered", "latency", "relevance")  # that A/B may decide by
+METRICS: tuple[str, ...] = get_args(Success)  # that A/B may decide by
+GUARDS = ("person", "failed", "slow", "overturned", "hallucinated")  # that have margins, besides the slices
+SLICED = "slices."  # begins the name of a margin that holds in each slice by an attribute
 _LOOSER = ("never", "redacted", "anything")
-_POINTS = 0.05  # by which more cases may cost more than the limit, or go to a person where no limit says how far it may drop
+_POINTS = 0.05  # by which more cases may go to a person where no limit says how far it may drop
+_WIDEST = 0.99
 _RARE = 0.01  # by which more may fail or be slow: p99 lets one in a hundred be slow
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a release is tried: as a shadow, a canary or A/B, on which share of the cases (0..1), drawn by which unit; and for A/B,
-    by which metric it is decided."""
+    """How a release is tried: as a shadow, a canary or A/B, on which share of the cases (0..1), drawn by which unit."""
 
     kind: Kind
     share: float = 1.0
     unit: str = ""
-    metric: str = METRICS[0]
 
 
 def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Terms, by: str, why: str) -> Trial:
-    """Try a release beside the one that answers now; running gateways begin within a second.
+    """Try a release beside the one that answers now; running gateways begin within a second. An A/B is decided by what the
+    workload names as its success at this moment, and keeps that.
 
     Raises `Ungated` for a challenger without evidence, `TrialRefused` for one that answers already, may send out more than the
     live release or asks an address that it does not, or where another trial runs.
@@ -41,11 +44,11 @@ def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Ter
         raise TrialRefused(f"{workload.name}: no release answers yet that another could be tried beside. Next: rung promote.")
     live, challenger = (load_workload(each) for each in (load_release(release.folder.parent / pointed), require_gated(release)))
     slow = live.limits.p99 or ledger.summary(workload.name).p99
-    for reason in (*_misfits(terms, slow), *_objections(live, challenger, terms)):
+    for reason in (*_misfits(workload, terms, slow), *_objections(live, challenger, terms)):
         raise TrialRefused(f"{workload.name}: release {release.id[:12]} is not tried: {reason}")
     if pointed == release.id:
         raise TrialRefused(f"{workload.name}: release {release.id[:12]} answers already. Next: rung release list names others.")
-    margins = {} if terms.kind == "shadow" else _margins(live.limits, live.promise.error)
+    margins = {} if terms.kind == "shadow" else _margins(live)
     trial = Trial(
         id=new_id(),
         workload=workload.name,
@@ -54,7 +57,7 @@ def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Ter
         against=pointed,
         share=terms.share,
         unit=terms.unit,
-        metric=terms.metric if terms.kind == "ab" else "",
+        metric=workload.success if terms.kind == "ab" else "",
         slow=slow,
         margins=margins,
         at=datetime.now(UTC),
@@ -91,17 +94,22 @@ def assign(trial: Trial, case: Case) -> Assignment | None:
     return Assignment(trial.id, arm, "" if value is None else digest.hex())
 
 
-def _margins(limits: Limits, error: float) -> dict[str, float]:
+def _margins(live: Workload) -> dict[str, float]:
     """How much more often than the live release's each kind of the challenger's bad events may come."""
-    points = _POINTS if limits.dropped is None else limits.dropped
-    return {"person": min(points, 0.99), "failed": _RARE, "overturned": error, "slow": _RARE, "dear": _POINTS}
+    limits = live.limits
+    margins = {"person": _POINTS if limits.dropped is None else limits.dropped, "failed": _RARE, "slow": _RARE}
+    margins |= {"overturned": live.promise.error}
+    if limits.hallucinated is not None and any(field.fill == "copy" for field in live.fields):
+        margins |= {"hallucinated": limits.hallucinated}
+    margins |= {f"{SLICED}{by}": ceiling for by, ceiling in limits.slices.items()}
+    return {name: min(margin, _WIDEST) for name, margin in margins.items()}
 
 
-def _misfits(terms: Terms, slow: float | None) -> Iterator[str]:
+def _misfits(workload: Workload, terms: Terms, slow: float | None) -> Iterator[str]:
     most = "1" if terms.kind == "shadow" else "less than 1, so that some are left to compare with"
     if not 0 < terms.share <= 1 or (terms.share == 1 and terms.kind != "shadow"):
         yield f"a share of {terms.share:g} was asked for, and it must be more than 0 and {most}."
-    if terms.kind == "ab" and terms.metric == "latency" and slow is None:
+    if terms.kind == "ab" and workload.success == "latency" and slow is None:
         yield "whether an answer comes in time is not known here. Next: say limits.p99 in the workload file and promote that."
 
 

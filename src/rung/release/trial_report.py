@@ -7,12 +7,13 @@ from typing import Any
 
 from rung.ledger import Ledger, Trial
 from rung.release.trial_tally import Tally
+from rung.workload import Workload
 
 
-def report_trial(ledger: Ledger, trial: Trial) -> dict[str, Any]:
+def report_trial(ledger: Ledger, trial: Trial, workload: Workload | None = None) -> dict[str, Any]:
     """All of a trial as JSON: its terms, both arms, what is proven about each measure, and the first cases of a shadow trial that
-    are decided differently, with both answers."""
-    tally = Tally(trial)
+    are decided differently, with both answers. The workload is that of the trial's releases; see `Tally`."""
+    tally = Tally(trial, workload)
     tally.read(ledger, ledger.marks())
     end = trial.end and {"at": trial.end.at.isoformat(), "by": trial.end.by, "result": trial.end.result}
     terms = {name: getattr(trial, name) for name in ("id", "workload", "kind", "release", "against", "share", "unit", "metric")}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from rung.models.alignment import Alignment, align
 from rung.models.extraction import Extraction
-from rung.training.alignment import Alignment, align
 from rung.workload import Field
 
 NUMBER = {"type": ["number", "null"]}

@@ -9,7 +9,8 @@ from typing import Any
 
 import re2
 
-from rung.models.values import day_first, open_values
+from rung.core import same
+from rung.models.values import Span, day_first, open_values
 from rung.workload import Field
 from rung.workload.patterns import compile_pattern
 
@@ -29,9 +30,9 @@ def open_copier(field: Field) -> Callable[[str], Found]:
     dated = field.schema.get("format") == "date"
 
     def copy(text: str) -> Found:
-        text = text.encode("utf-8", "replace").decode()  # RE2 reads UTF-8, which has no half of a surrogate pair
-        order = not dated or day_first(text) is not False
-        values = [value for match in _matches(patterns, text) if (value := values_of.read(match, order)) is not None]
+        text, order = _read(text, dated)
+        read = (values_of.read(text[start:end], order) for start, end in _matches(patterns, text))
+        values = [value for value in read if value is not None]
         distinct = len(set(values))
         digits = sum(character.isdigit() for character in text)
         return Found(
@@ -42,11 +43,30 @@ def open_copier(field: Field) -> Callable[[str], Found]:
     return copy
 
 
-def _matches(patterns: list[re2.Pattern], text: str) -> Iterator[str]:
-    """Every match's value, in the order in which they stand in the text: the first group that took part, or the whole."""
+def open_places(field: Field) -> Callable[[str, Any], list[Span]]:
+    """A function that says where in a text, in characters [start, end), the field's patterns find a value, in order."""
+    patterns = [compile_pattern(pattern) for pattern in field.find]
+    values_of = open_values(field.schema)
+    dated = field.schema.get("format") == "date"
+
+    def find(text: str, value: Any) -> list[Span]:
+        text, order = _read(text, dated)
+        return [(start, end) for start, end in _matches(patterns, text) if same(values_of.read(text[start:end], order), value)]
+
+    return find
+
+
+def _read(text: str, dated: bool) -> tuple[str, bool]:
+    """The text as RE2 reads it, in UTF-8, which has no half of a surrogate pair, and whether its dates have the day first."""
+    text = text.encode("utf-8", "replace").decode()
+    return text, not dated or day_first(text) is not False
+
+
+def _matches(patterns: list[re2.Pattern], text: str) -> Iterator[Span]:
+    """Where every match's value stands, in order: the first group that took part, or the whole."""
     found = [match for pattern in patterns for match in pattern.finditer(text)]
     for match in sorted(found, key=lambda match: match.start()):
-        groups = (match.group(index) for index in range(1, (match.lastindex or 0) + 1))
-        value = next((group for group in groups if group), match.group(0))
-        if value:
-            yield value
+        groups = (match.span(index) for index in range(1, (match.lastindex or 0) + 1))
+        start, end = next((span for span in groups if span[0] < span[1]), match.span())
+        if start < end:
+            yield start, end

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung.core import Fields, same
+from rung.models.alignment import Alignment, Mention, Place, align
 from rung.models.copying import Found
 from rung.models.encoder import WIDTH, Words
 from rung.models.extraction import LEAST, Extraction, Extractor, Habits, kinds_of, liken
 from rung.models.tagger import Array, Tagged
 from rung.models.values import Values, day_first
-from rung.training.alignment import Alignment, Mention, Place, align
 from rung.training.tagging import EPOCHS, IGNORED, Sheet, Tags, train_tagger
 
 Lost = tuple[int, str, Any]  # a case, a field or a property, and its value that stands nowhere in the text

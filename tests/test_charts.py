@@ -28,6 +28,7 @@ from rung.charts import (
     Bullets,
     Callout,
     Code,
+    Column,
     Details,
     Drawing,
     Fact,
@@ -44,6 +45,7 @@ from rung.charts import (
     Strong,
     Table,
     bars,
+    columns,
     lines,
     reliability,
     render_fragment,
@@ -109,6 +111,7 @@ def everything(text: str) -> list[Block]:
         reliability(text, [Bin(0.5, 1, 0.8, 0.7, (0.6, 0.8), 9)], text),
         bars(text, [Bar(text, 0.5, (0.4, 0.6), 9, True)], axis, [Reference(text, 0.5)], text),
         stacks(text, [text, text], [Stack(text, (0.5, 0.5), 9)], text),
+        columns(text, [text, text], [Column(0, 3600, (1, 2))], axis, Reference(text, 2), text),
     ]
 
 
@@ -176,7 +179,7 @@ def test_the_page_says_its_language_title_and_width_and_its_ids_are_its_own() ->
     assert len(ids) == len(set(ids))
     assert {"method", "method-1"} < set(ids)
     pictures = [each for each in whole.iter("svg") if each.get("role") == "img"]
-    assert len(pictures) == 2 * 5
+    assert len(pictures) == 2 * 6
     assert {each.get("aria-labelledby") for each in pictures} < set(ids)
 
 
@@ -359,6 +362,25 @@ def test_series_with_the_same_x_share_the_rows_of_the_table() -> None:
     ]
     assert "Promise: 2.0 %" in hints(figure)
     assert "a, Share 50.0 %: 2.0 % (1.0 % to 3.0 %)" in hints(figure)
+
+
+def test_columns_stand_on_each_other_and_tell_their_numbers() -> None:
+    day, count = 86_400.0, Axis("decisions", "count")
+    figure = columns("Split", ["small", "people"], [Column(0, day, (6, 2)), Column(day, 2 * day, (0, 1))], count)
+    boxes = [[float(each.get(name, "")) for name in ("y", "height")] for each in inside(figure.wide).iter("rect")]
+    small, people, last = boxes[2:]  # the first two are the legend's
+    assert math.isclose(people[0] + people[1], small[0], abs_tol=0.2)  # people stand on the small tier
+    assert math.isclose(small[0] + small[1], last[0] + last[1], abs_tol=0.2)  # all on one base
+    assert hints(figure)[0] == "1970-01-01, small: 6"
+    assert figure.data.rows[1] == ("1970-01-02", "0", "1")
+    for wrong in ([], [Column(0, day, (1,))], [Column(0, day, (1, -1))]):
+        with pytest.raises(ValueError, match=r"column|amounts"):
+            columns("Split", ["small", "people"], wrong, count)
+
+
+def test_figures_that_are_not_numbered_are_told_apart_by_their_titles() -> None:
+    part = render_fragment([bars("Left", [Bar("a", 1)], Axis("x")), bars("Right", [Bar("a", 1)], Axis("x"))], numbered=False)
+    assert "Figure" not in part and 'id="figure-left"' in part and 'id="figure-right"' in part
 
 
 def test_a_reliability_diagram_leaves_empty_bins_out_and_has_the_diagonal_from_corner_to_corner() -> None:

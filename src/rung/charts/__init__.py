@@ -24,6 +24,7 @@ from rung.charts.blocks import (
     Strong,
     Table,
 )
+from rung.charts.columns import Column, columns
 from rung.charts.document import POLICY, render_fragment, render_html
 from rung.charts.lines import Series, lines
 from rung.charts.markdown import render_markdown
@@ -42,6 +43,7 @@ __all__ = [
     "Bullets",
     "Callout",
     "Code",
+    "Column",
     "Details",
     "Drawing",
     "Fact",
@@ -61,6 +63,7 @@ __all__ = [
     "Table",
     "Unit",
     "bars",
+    "columns",
     "lines",
     "reliability",
     "render_fragment",

@@ -53,17 +53,19 @@ def render_html(title: str, blocks: Sequence[Block], language: str = "en") -> st
     return f"<!doctype html>\n{page}\n"
 
 
-def render_fragment(blocks: Sequence[Block]) -> str:
-    """The blocks alone, for a page that has this style and a frame of its own. Figures are numbered from one."""
-    return _Renderer().blocks(blocks)
+def render_fragment(blocks: Sequence[Block], numbered: bool = True) -> str:
+    """The blocks alone, for a page that has this style and a frame of its own. Figures are numbered from one; not numbered, on a
+    page of several fragments, they are told apart by their titles."""
+    return _Renderer(numbered).blocks(blocks)
 
 
 class _Renderer:
     """One pass over a page: which ids are taken, and how many figures it has had."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbered: bool = True) -> None:
         self._ids: set[str] = set()
         self._figures = 0
+        self._numbered = numbered
 
     def blocks(self, blocks: Sequence[Block]) -> str:
         return "\n".join(map(self._block, blocks))
@@ -91,8 +93,9 @@ class _Renderer:
 
     def _figure(self, figure: Figure) -> str:
         self._figures += 1
-        name = self._id(f"figure {self._figures}")
-        title = element("strong", f"Figure {self._figures}. {escape(figure.title)}", id=name)
+        name = self._id(f"figure {self._figures if self._numbered else figure.title}")
+        number = f"Figure {self._figures}. " if self._numbered else ""
+        title = element("strong", number + escape(figure.title), id=name)
         caption = element("figcaption", title + _tied(figure.caption))
         drawings = (_drawing(figure.wide, "wide", name), _drawing(figure.narrow, "narrow", name))
         data = element("details", element("summary", "Data") + _table(figure.data))

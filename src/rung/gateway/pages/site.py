@@ -172,8 +172,9 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def fragment(blocks: list[Block]) -> Markup:
-    """Charts and tables, as a part of a page: `charts` escapes every text itself."""
-    return Markup(render_fragment(blocks))
+    """Charts and tables, as a part of a page: `charts` escapes every text itself. A page may have several, if no two of their
+    figures have one title."""
+    return Markup(render_fragment(blocks, numbered=False))
 
 
 def _read_files() -> dict[str, bytes]:

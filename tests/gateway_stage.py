@@ -49,6 +49,7 @@ class FakeLive:
     ledger: Ledger
     release: str = RELEASE
     pointed: str | None = None
+    home: Path | None = None
     since: datetime = datetime(2026, 11, 2, tzinfo=UTC)
     asked: list[Case] = field(default_factory=list)
 

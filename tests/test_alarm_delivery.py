@@ -22,10 +22,11 @@ import pytest
 import yaml
 from aiohttp import web
 
-from rung.gateway.alarms import TRIES, Notice, deliver, signature
+from rung.gateway.alarms import TRIES, deliver, document, identify, signature
+from rung.ledger import Alarm
 from rung.workload import Email, Webhook, WorkloadError, load
 
-NOTICE = Notice(
+ALARM = Alarm(
     "support",
     "promise_broken",
     "channel: post",
@@ -80,11 +81,11 @@ def documented(kind: str) -> str:
     return block
 
 
-def test_the_documented_alarms_load_and_the_documented_notice_is_one(tmp_path: Path) -> None:
+def test_the_documented_alarms_load_and_the_documented_alarm_is_one(tmp_path: Path) -> None:
     told = load(with_alarms(tmp_path, json.dumps(yaml.safe_load(documented("yaml"))["alarms"]))).alarms
     assert told == (Webhook("https://hooks.shop.example/rung"), Email(("oncall@shop.example",)))
-    shown = replace(NOTICE, text="At least 3.1 % of its answers are wrong; 2 % are promised.")
-    assert json.loads(documented("json")) == shown.document()
+    shown = replace(ALARM, text="At least 3.1 % of its answers are wrong; 2 % are promised.")
+    assert json.loads(documented("json")) == document(shown)
 
 
 # Webhooks
@@ -120,24 +121,24 @@ async def hooked(*answers: int) -> AsyncIterator[Hook]:
         await runner.cleanup()
 
 
-def posted_to(*answers: int, notice: Notice = NOTICE) -> tuple[Hook, list[str]]:
+def posted_to(*answers: int, alarm: Alarm = ALARM) -> tuple[Hook, list[str]]:
     async def go() -> tuple[Hook, list[str]]:
         async with hooked(*answers) as hook:
-            return hook, await deliver(notice, [Webhook(hook.url)], pause=0.01)
+            return hook, await deliver(alarm, [Webhook(hook.url)], pause=0.01)
 
     return asyncio.run(go())
 
 
-def test_a_webhook_is_posted_the_notice_and_nothing_else() -> None:
+def test_a_webhook_is_posted_the_alarm_and_nothing_else() -> None:
     hook, failures = posted_to(204)
     ((headers, body),) = hook.posted
     assert failures == [] and headers["content-type"] == "application/json" and "x-rung-signature" not in headers
     assert json.loads(body) == {
-        "id": NOTICE.id,
+        "id": identify(ALARM),
         "workload": "support",
         "kind": "promise_broken",
         "subject": "channel: post",
-        "text": NOTICE.text,
+        "text": ALARM.text,
         "at": "2026-11-02T09:30:00+00:00",
         "cleared": False,
     }
@@ -180,22 +181,22 @@ def test_what_another_try_would_not_change_is_not_tried_again(status: int, words
 
 
 def test_nobody_listening_is_a_failure_in_words() -> None:
-    (failure,) = asyncio.run(deliver(NOTICE, [Webhook("http://hunter2:hunter2@127.0.0.1:9/hunter2")], pause=0.01))
+    (failure,) = asyncio.run(deliver(ALARM, [Webhook("http://hunter2:hunter2@127.0.0.1:9/hunter2")], pause=0.01))
     assert failure == f"webhook 127.0.0.1: ClientConnectorError ({TRIES} tries)"
 
 
 def test_an_address_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    (failure,) = asyncio.run(deliver(NOTICE, [Webhook("RUNG_HOOK")]))
+    (failure,) = asyncio.run(deliver(ALARM, [Webhook("RUNG_HOOK")]))
     assert failure == "webhook RUNG_HOOK: this environment variable is not set: give it the webhook's address"
     for odd in ("hunter2", "http://", "http://[hunter2", "https:///hunter2", "http://a b:c/"):
         monkeypatch.setenv("RUNG_HOOK", odd)
-        (failure,) = asyncio.run(deliver(NOTICE, [Webhook("RUNG_HOOK")], pause=0.01))
+        (failure,) = asyncio.run(deliver(ALARM, [Webhook("RUNG_HOOK")], pause=0.01))
         assert failure.startswith("webhook RUNG_HOOK: ") and "hunter2" not in failure and "tries" not in failure
 
     async def go() -> tuple[Hook, list[str]]:
         async with hooked(200) as hook:
             monkeypatch.setenv("RUNG_HOOK", hook.url)
-            return hook, await deliver(NOTICE, [Webhook("RUNG_HOOK")])
+            return hook, await deliver(ALARM, [Webhook("RUNG_HOOK")])
 
     hook, failures = asyncio.run(go())
     assert failures == [] and len(hook.posted) == 1
@@ -204,7 +205,7 @@ def test_an_address_in_the_environment_is_named_by_its_variable(monkeypatch: pyt
 def test_one_channel_that_fails_takes_no_other_with_it() -> None:
     async def go() -> tuple[Hook, list[str]]:
         async with hooked(200) as hook:
-            return hook, await deliver(NOTICE, [Webhook("RUNG_HOOK"), Email(("a@b.example",)), Webhook(hook.url)], pause=0.01)
+            return hook, await deliver(ALARM, [Webhook("RUNG_HOOK"), Email(("a@b.example",)), Webhook(hook.url)], pause=0.01)
 
     hook, failures = asyncio.run(go())
     assert len(hook.posted) == 1
@@ -266,7 +267,7 @@ def mailed(post: Post, to: Email, address: Callable[[int], None], implicit: bool
         server = await asyncio.start_server(post.serve, "127.0.0.1", 0, ssl=post.tls if implicit else None)
         async with server:
             address(server.sockets[0].getsockname()[1])
-            return await deliver(NOTICE, [to], pause=0.01)
+            return await deliver(ALARM, [to], pause=0.01)
 
     return asyncio.run(go())
 
@@ -307,10 +308,10 @@ def test_an_email_says_what_is_wrong_and_since_when(monkeypatch: pytest.MonkeyPa
     mail = message_from_bytes(post.mails[0], policy=policy.default)
     assert mail["subject"] == "Alarm: support, promise_broken, channel: post"
     assert (mail["from"], mail["to"]) == ("Rung <rung@shop.example>", "first@shop.example, second@shop.example")
-    assert mail["message-id"] == f"<{NOTICE.id}@shop.example>" and mail["auto-submitted"] == "auto-generated"
-    assert mail["date"].datetime == NOTICE.at
+    assert mail["message-id"] == f"<{identify(ALARM)}@shop.example>" and mail["auto-submitted"] == "auto-generated"
+    assert mail["date"].datetime == ALARM.at
     text = mail.get_content()
-    assert text.startswith(NOTICE.text) and "2026-11-02 09:30:00 UTC" in text
+    assert text.startswith(ALARM.text) and "2026-11-02 09:30:00 UTC" in text
     assert [line for line in post.told if line.startswith("rcpt")] == [f"rcpt TO:<{address}>" for address in TO.to]
 
 
@@ -362,14 +363,14 @@ def test_addresses_that_are_refused_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert failure.endswith("refused 2 of 2 addresses: first@shop.example (550), second@shop.example (550)")
 
 
-def test_a_notice_of_many_lines_makes_one_header(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_alarm_of_many_lines_makes_one_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNG_SMTP_FROM", "rung@shop.example")
-    post, notice = Post(), replace(NOTICE, subject="a\r\nBcc: thief@evil.example", cleared=True)
+    post, alarm = Post(), replace(ALARM, subject="a\r\nBcc: thief@evil.example", cleared=ALARM.at)
 
     async def go() -> list[str]:
         async with await asyncio.start_server(post.serve, "127.0.0.1", 0) as server:
             monkeypatch.setenv("RUNG_SMTP_URL", f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-            return await deliver(notice, [TO])
+            return await deliver(alarm, [TO])
 
     assert asyncio.run(go()) == []
     mail = message_from_bytes(post.mails[0], policy=policy.default)
@@ -381,11 +382,11 @@ def test_a_notice_of_many_lines_makes_one_header(monkeypatch: pytest.MonkeyPatch
 )
 def test_an_odd_mail_server_is_told_without_repeating_it(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("RUNG_SMTP_URL", url)
-    (failure,) = asyncio.run(deliver(NOTICE, [TO], pause=0.01))
+    (failure,) = asyncio.run(deliver(ALARM, [TO], pause=0.01))
     assert "RUNG_SMTP_URL is not set to smtp://host:port" in failure and "hunter2" not in failure
 
 
 def test_without_a_sender_the_variable_to_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNG_SMTP_URL", "smtp://127.0.0.1:9")
-    (failure,) = asyncio.run(deliver(NOTICE, [TO], pause=0.01))
+    (failure,) = asyncio.run(deliver(ALARM, [TO], pause=0.01))
     assert "RUNG_SMTP_FROM is not set" in failure

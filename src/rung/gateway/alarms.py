@@ -1,4 +1,4 @@
-"""Turns a notice into calls of webhooks and into e-mails. Knows nothing about why there is one, and names no secret.
+"""Turns an alarm into calls of webhooks and into e-mails. Knows nothing about why there is one, and names no secret.
 
 The environment holds what is secret: `RUNG_WEBHOOK_SECRET` signs calls; `RUNG_SMTP_URL`, `smtp(s)://user:password@host:port`, and
 `RUNG_SMTP_FROM` send e-mails.
@@ -16,7 +16,6 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from hashlib import sha256
@@ -26,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
+from rung.ledger import Alarm
 from rung.workload import Email, Webhook
 
 TRIES = 3
@@ -34,35 +34,17 @@ SECONDS = 10.0  # that a webhook has for its answer, and a mail server for each 
 SIGNATURE = "x-rung-signature"
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """That something is wrong with a workload, or well again (`cleared`): of which kind, with which part of it (`subject`), and
-    in words (`text`), which must not be a customer's. `at` is when that was found."""
+def identify(alarm: Alarm) -> str:
+    """The same for every try to tell that it rings, on every channel, and another one for that it was cleared."""
+    parts = (alarm.workload, alarm.kind, alarm.subject, alarm.at.isoformat(), alarm.cleared is not None)
+    return sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
-    workload: str
-    kind: str
-    subject: str
-    text: str
-    at: datetime
-    cleared: bool = False
 
-    @property
-    def id(self) -> str:
-        """The same for every try to deliver it, on every channel."""
-        parts = (self.workload, self.kind, self.subject, self.at.isoformat(), self.cleared)
-        return sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-    def document(self) -> dict[str, Any]:
-        """The notice as webhooks are told it."""
-        return {
-            "id": self.id,
-            "workload": self.workload,
-            "kind": self.kind,
-            "subject": self.subject,
-            "text": self.text,
-            "at": self.at.isoformat(),
-            "cleared": self.cleared,
-        }
+def document(alarm: Alarm) -> dict[str, Any]:
+    """The alarm as webhooks are told it; `at` is when what is told came about."""
+    named = {name: getattr(alarm, name) for name in ("workload", "kind", "subject", "text")}
+    at = alarm.cleared or alarm.at
+    return {"id": identify(alarm), **named, "at": at.isoformat(), "cleared": alarm.cleared is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +55,13 @@ class _Failure:
     passing: bool = False
 
 
-async def deliver(notice: Notice, channels: Iterable[Webhook | Email], pause: float = PAUSE) -> list[str]:
+async def deliver(alarm: Alarm, channels: Iterable[Webhook | Email], pause: float = PAUSE) -> list[str]:
     """Tell every channel, all at once, and say of each that could not be told why; never raises because of one.
 
     What may pass is tried `TRIES` times, `pause` seconds and then twice as many apart, so a channel may be told twice: by the
-    notice's `id` it knows.
+    `id` it knows.
     """
-    told = await asyncio.gather(*(_tell(channel, notice, pause) for channel in channels))
+    told = await asyncio.gather(*(_tell(channel, alarm, pause) for channel in channels))
     return [failure for failure in told if failure]
 
 
@@ -89,11 +71,11 @@ def signature(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={hmac.new(secret.encode(), f'{at}.'.encode() + body, sha256).hexdigest()}"
 
 
-async def _tell(channel: Webhook | Email, notice: Notice, pause: float) -> str | None:
+async def _tell(channel: Webhook | Email, alarm: Alarm, pause: float) -> str | None:
     tries = 0
     while True:
         tries += 1
-        failure = await (_post(channel, notice) if isinstance(channel, Webhook) else _mail(channel, notice))
+        failure = await (_post(channel, alarm) if isinstance(channel, Webhook) else _mail(channel, alarm))
         if failure is None:
             return None
         if tries == TRIES or not failure.passing:
@@ -116,14 +98,14 @@ def _host(url: str) -> str | None:
         return None
 
 
-async def _post(webhook: Webhook, notice: Notice) -> _Failure | None:
+async def _post(webhook: Webhook, alarm: Alarm) -> _Failure | None:
     named = re.fullmatch("[A-Z][A-Z0-9_]*", webhook.to)
     url = os.environ.get(webhook.to, "") if named else webhook.to
     if not url:
         return _Failure("this environment variable is not set: give it the webhook's address")
     if not re.match("https?://", url) or not _host(url):
         return _Failure("this is not an http(s) address")
-    body = json.dumps(notice.document()).encode()
+    body = json.dumps(document(alarm)).encode()
     headers = {"content-type": "application/json", "user-agent": "rung"}
     if secret := os.environ.get("RUNG_WEBHOOK_SECRET"):
         headers[SIGNATURE] = signature(secret, body, int(time.time()))
@@ -143,10 +125,10 @@ async def _post(webhook: Webhook, notice: Notice) -> _Failure | None:
     return _Failure(f"HTTP {status}{where}", passing=status == 429 or status >= 500)
 
 
-async def _mail(email: Email, notice: Notice) -> _Failure | None:
+async def _mail(email: Email, alarm: Alarm) -> _Failure | None:
     try:
         async with asyncio.timeout(3 * SECONDS):
-            return await asyncio.to_thread(_send, email.to, notice)
+            return await asyncio.to_thread(_send, email.to, alarm)
     except TimeoutError:
         return _Failure("the mail server took too long", passing=True)
     except smtplib.SMTPResponseException as error:  # only its number: servers repeat what they were told
@@ -158,7 +140,7 @@ async def _mail(email: Email, notice: Notice) -> _Failure | None:
         return _Failure(f"the mail server cannot be used: {type(error).__name__}", passing=not isinstance(error, lasting))
 
 
-def _send(to: Sequence[str], notice: Notice) -> _Failure | None:
+def _send(to: Sequence[str], alarm: Alarm) -> _Failure | None:
     """Blocks. Raises what smtplib does."""
     url = os.environ.get("RUNG_SMTP_URL", "")
     server = urlsplit(url if re.fullmatch(r"smtps?://([^@/]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?/?", url) else "")
@@ -182,7 +164,7 @@ def _send(to: Sequence[str], notice: Notice) -> _Failure | None:
             return _Failure("the mail server offers no TLS, and without it the password is not sent")
         if user:
             line.login(user, password)
-        refused = line.send_message(_message(sender, to, notice))
+        refused = line.send_message(_message(sender, to, alarm))
     return _refused(refused, to) if refused else None
 
 
@@ -191,15 +173,15 @@ def _refused(refused: Mapping[str, tuple[int, bytes]], to: Sequence[str], passin
     return _Failure(f"the mail server refused {len(refused)} of {len(to)} addresses: {answers}", passing)
 
 
-def _message(sender: str, to: Sequence[str], notice: Notice) -> EmailMessage:
+def _message(sender: str, to: Sequence[str], alarm: Alarm) -> EmailMessage:
     message = EmailMessage()
     message["From"] = sender
     message["To"] = ", ".join(to)
-    state = "Well again" if notice.cleared else "Alarm"
-    about = ", ".join(filter(None, (notice.workload, notice.kind, notice.subject)))
+    state = "Well again" if alarm.cleared else "Alarm"
+    about = ", ".join(filter(None, (alarm.workload, alarm.kind, alarm.subject)))
     message["Subject"] = shorten(f"{state}: {about}", 150, placeholder=" ...")
-    message["Date"] = format_datetime(notice.at)
-    message["Message-ID"] = f"<{notice.id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
+    message["Date"] = format_datetime(alarm.cleared or alarm.at)
+    message["Message-ID"] = f"<{identify(alarm)}@{parseaddr(sender)[1].rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(f"{notice.text}\n\n{state} since {notice.at:%Y-%m-%d %H:%M:%S %Z}: {about}.\n")
+    message.set_content(f"{alarm.text}\n\n{state} since {(alarm.cleared or alarm.at):%Y-%m-%d %H:%M:%S %Z}: {about}.\n")
     return message

@@ -26,6 +26,7 @@ from rung.gateway.keys import Keys
 from rung.gateway.metrics import Metrics
 from rung.gateway.refusal import Refusal
 from rung.gateway.traces import open_spans
+from rung.gateway.watching import Watch
 from rung.gateway.wire import read, require_input, respond
 from rung.ledger import Ledger, Record
 from rung.review import ReviewError, settle
@@ -70,6 +71,7 @@ class Gateway:
         self._checking = asyncio.Lock()
         self._checked = (False, 0.0)
         guard = Guard(Keys(ledger, open_access))
+        self._watches = {name: Watch(live, ledger) for name, live in self._lives.items()}
         site = pages.Site(self._lives, ledger, guard, pages.Visitors(ledger, open_access))
         self._router = Router(
             [
@@ -107,7 +109,8 @@ class Gateway:
                 await self._ledger.close()
 
     def _follow(self) -> None:
-        self._tasks = [asyncio.create_task(live.follow()) for live in self._lives.values()]
+        chores = [*(live.follow() for live in self._lives.values()), *(watch.keep() for watch in self._watches.values())]
+        self._tasks = [asyncio.create_task(chore) for chore in chores]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""

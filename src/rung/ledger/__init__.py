@@ -4,10 +4,12 @@ Knows nothing about models, HTTP or what a workload means.
 """
 
 from rung.ledger.book import Ledger, open_ledger
+from rung.ledger.history import Said
 from rung.ledger.nouns import (
     Action,
     Alarm,
     Arm,
+    Arrival,
     Assignment,
     Compared,
     Effort,
@@ -42,15 +44,18 @@ from rung.ledger.nouns import (
     TrialRefused,
     UnknownDecision,
 )
+from rung.ledger.search import Found, Search
 
 __all__ = [
     "Action",
     "Alarm",
     "Arm",
+    "Arrival",
     "Assignment",
     "Compared",
     "Effort",
     "End",
+    "Found",
     "Judged",
     "Key",
     "KeyRefused",
@@ -72,6 +77,8 @@ __all__ = [
     "ReviewTaken",
     "Reviewed",
     "Role",
+    "Said",
+    "Search",
     "Seen",
     "Settled",
     "Shadow",

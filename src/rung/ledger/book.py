@@ -17,7 +17,9 @@ from rung.core import Decision, Outcome, Verdict
 from rung.ledger import queries, queue, schema, tallies, trials
 from rung.ledger.alarms import Alarms
 from rung.ledger.connection import connect, explain, migrate, one_at_a_time
+from rung.ledger.history import Said, history
 from rung.ledger.nouns import (
+    Arrival,
     End,
     Key,
     KeyRefused,
@@ -39,6 +41,7 @@ from rung.ledger.people import People
 from rung.ledger.queue import Queue
 from rung.ledger.rows import decode, micros, moment, plain, row
 from rung.ledger.schema import decisions, keys, promotions, verdicts
+from rung.ledger.search import Found, Search, search
 from rung.ledger.writer import Writer
 
 
@@ -93,6 +96,22 @@ class Ledger:
         with self._transaction() as connection:
             return queries.listing(connection, workload, queries.Page(outcome, since, limit, before))
 
+    def arrived(self, workload: str, release: str, since: datetime, after: int = 0, limit: int = 10_000) -> Sequence[Arrival]:
+        """What a release decided since a time, beyond the number `after`, in the order in which it was recorded."""
+        with self._transaction() as connection:
+            return queries.arrived(connection, (workload, release), micros(since), after, limit)
+
+    def search(self, workload: str, wanted: Search, limit: int = 50, before: str | None = None) -> Found:
+        """The workload's records that fit, newest first, as far back as a page's time reaches; `before` is the `onward` of what
+        was found until then. Raises UnknownDecision."""
+        with self._transaction() as connection:
+            return search(connection, workload, wanted, limit, before)
+
+    def history(self, decision_id: str) -> Sequence[Said]:
+        """All that people said of a decision, in that order. Raises UnknownDecision."""
+        with self._transaction() as connection:
+            return history(connection, decision_id)
+
     def settle(self, verdict: Verdict, at: datetime) -> None:
         """Keep a verdict. A later one on the same decision is the one that counts; both stay. Nobody need look at it any more."""
         with self._transaction() as connection:
@@ -130,10 +149,10 @@ class Ledger:
         with self._transaction() as connection:
             return tallies.tallies(connection, workload, micros(since), micros(until))
 
-    def latencies(self, workload: str, since: datetime, until: datetime) -> Sequence[Latency]:
-        """How long they took, in the same hours."""
+    def latencies(self, workload: str, since: datetime, until: datetime, step: int = 1) -> Sequence[Latency]:
+        """How long they took, in the same hours, those of `step` hours (from 1970 on) counted together."""
         with self._transaction() as connection:
-            return tallies.times(connection, workload, micros(since), micros(until))
+            return tallies.times(connection, workload, micros(since), micros(until), step)
 
     def promote(self, promotion: Promotion, instead_of: str | None, evidence: Mapping[str, Any]) -> None:
         """Make a release the one that answers and end the trial against the other, in one transaction.

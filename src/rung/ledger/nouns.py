@@ -217,6 +217,15 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A decision's number, in the order of recording, its id, and when it was made (timezone-aware)."""
+
+    seq: int
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """How many decisions of the hour that begins at `hour` took about so many `seconds` (5 % off at most)."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, func, literal, select, tuple_
 
 from rung.core import Outcome, Verdict, same
-from rung.ledger.nouns import Promotion, Record, RecordRefused, Summary, TierSummary, UnknownDecision
+from rung.ledger.nouns import Arrival, Promotion, Record, RecordRefused, Summary, TierSummary, UnknownDecision
 from rung.ledger.rows import Row, decode, encode, micros, moment, plain
 from rung.ledger.schema import decisions, promotions, reviews, verdicts
 
@@ -53,6 +53,14 @@ def listing(connection: Connection, workload: str, page: Page) -> list[Record]:
         mark = locate(connection, page.before)
         query = query.where(tuple_(decisions.c.at, decisions.c.seq) < tuple_(literal(mark["at"]), literal(mark["seq"])))
     return _records(connection, query.order_by(decisions.c.at.desc(), decisions.c.seq.desc()).limit(page.limit))
+
+
+def arrived(connection: Connection, of: tuple[str, str], since: int, after: int, limit: int) -> list[Arrival]:
+    """What a workload's release decided since then and after that number, in the order in which it was recorded."""
+    workload, release = map(plain, of)
+    c = decisions.c
+    query = select(c.seq, c.id, c.at).where(c.workload == workload, c.release == release, c.at >= since, c.seq > after)
+    return [Arrival(seq, id_, moment(at)) for seq, id_, at in connection.execute(query.order_by(c.seq).limit(limit))]
 
 
 def waiting(connection: Connection, workload: str, limit: int) -> list[Record]:

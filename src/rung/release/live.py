@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rung.cascade import Cascade, decide
 from rung.core import Case, Decision, RungError
@@ -79,6 +80,7 @@ class Live:
         """Answer for a workload; the ledger stays the caller's to close. `opener` opens another release by its id, blocking;
         without it there are no others."""
         self.ledger = ledger
+        self.home: Path | None = None  # the folder of the workload file that the releases lie beside
         self._opened = _Opened(workload, cascade)
         self._opener = opener
         self.pointed: str | None = None  # what the ledger pointed to when last asked
@@ -261,4 +263,6 @@ def open_live(release: Release, ledger: Ledger, encoder: Encoder | None = None) 
     def open_other(name: str) -> tuple[Workload, Cascade]:
         return open_release(require_gated(load_release(release.folder.parent / name)), encoder)
 
-    return Live(*open_release(require_gated(release), encoder), ledger, open_other)
+    live = Live(*open_release(require_gated(release), encoder), ledger, open_other)
+    live.home = release.folder.parents[2]
+    return live

@@ -1,0 +1,179 @@
+"""Turns what production says into alarms that ring, are told, and are acted on as the workload file says.
+
+Knows nothing about statistics: `rung.monitor` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rung.core import RungError
+from rung.gateway.alarms import deliver
+from rung.ledger import Action, Alarm, Ledger, LedgerError
+from rung.monitor.promise import Standing
+from rung.monitor.standings import WHOLE, standings
+from rung.monitor.stream import Sight, Stream
+
+if TYPE_CHECKING:
+    from rung.release import Live
+
+PAUSE = 10.0  # seconds between two looks
+AGAIN = 300.0  # seconds until an alarm that nobody could be told of is told again
+ACTOR = "rung watch"
+CALM = 0.05  # a signal whose p-value is above this in a window of new cases alone rings no more
+
+_log = logging.getLogger("rung.gateway")
+
+
+class Watch:
+    """The watch over one workload: what is known of its promise, what has drifted, and the alarms that follow."""
+
+    def __init__(self, live: Live, ledger: Ledger) -> None:
+        """Nothing is known before the first look."""
+        self._live = live
+        self._ledger = ledger
+        self._stream: Stream | None = None
+        self._encoder: Any = None
+        self._silent_until = 0.0
+        self.standings: Mapping[str, Standing] = {}
+        self.sight: Sight | None = None
+        self.ringing: Sequence[Alarm] = ()
+
+    async def keep(self, pause: float = PAUSE) -> None:
+        """Look again and again, until cancelled. What goes wrong is logged, once, and the next look tries again."""
+        trouble = ""
+        while True:
+            try:
+                await self.look()
+                trouble = ""
+            except Exception as error:  # noqa: BLE001  # whatever is wrong with the watch, answering goes on
+                said = str(error) or type(error).__name__
+                if said != trouble:
+                    _log.error("%s: the watch could not look: %s", self._live.workload.name, said)
+                trouble = said
+            await asyncio.sleep(pause)
+
+    async def look(self) -> None:
+        """Read what came since, ring and clear, act, and tell whoever the file names."""
+        rung = await asyncio.to_thread(self._judge)
+        for alarm in rung:
+            if alarm.kind == "promise":
+                await self._act(alarm)
+        await self._tell()
+        self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self._live.workload.name, True)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Of the cases that drift is measured against: how many there are of how many that it needs."""
+        return self._stream.progress if self._stream else (0, 1)
+
+    def _judge(self) -> list[Alarm]:
+        """The alarms that ring from now on."""
+        workload, release, now = self._live.workload, self._live.release, datetime.now(UTC)
+        self.standings = standings(self._ledger, workload, release)
+        rung = [alarm for subject, standing in self.standings.items() if (alarm := self._promise(subject, standing, now))]
+        rung += self._drift(now)
+        behind = self._live.pointed not in (None, release)
+        text = f"Release {(self._live.pointed or '')[:12]} was promoted and cannot be opened; {release[:12]} stays at work."
+        rung += self._ring_or_clear(Alarm(workload.name, "release", "behind", text, now), behind, not behind)
+        return rung
+
+    def _promise(self, subject: str, standing: Standing, now: datetime) -> Alarm | None:
+        """Alarms are about the release at work: with another one, what is known begins anew, and so does what rings."""
+        kind = "part" if subject != WHOLE else "promise"
+        who = f"Release {self._live.release[:12]}" + (f", {subject}" if subject else "")
+        alarm = Alarm(self._live.workload.name, kind, subject, f"{who}: {standing.sentence}", now, standing.document())
+        broken = standing.state == "broken"
+        return next(iter(self._ring_or_clear(alarm, broken, standing.state == "kept" or not standing.reviewed)), None)
+
+    def _drift(self, now: datetime) -> list[Alarm]:
+        live = self._live
+        if live.home is None:
+            return []
+        if self._stream is None or self._stream.release != live.release:
+            promoted = [one for one in self._ledger.promotions(live.workload.name) if one.release == live.release]
+            since, folder = (promoted[-1].at if promoted else live.since), live.home / ".rung" / "cache"
+            self._stream, self.sight = Stream(self._ledger, live.workload, live.release, since, self._embed, folder), None
+        sight = self._stream.look(now)
+        if sight is None:
+            return []
+        self.sight = sight
+        rung: list[Alarm] = []
+        for finding in sight.findings:
+            clusters = [
+                {"cases": one.size, "share": one.share, "examples": [sight.decisions[at] for at in one.examples]}
+                for one in finding.clusters
+            ]
+            detail = finding.document() | {"clusters": clusters}
+            alarm = Alarm(live.workload.name, "drift", finding.signal, finding.sentence, now, detail)
+            rung += self._ring_or_clear(alarm, finding.drifted, finding.p > CALM)
+        return rung
+
+    def _ring_or_clear(self, alarm: Alarm, rings: bool, calm: bool) -> list[Alarm]:
+        if rings:
+            return [alarm] if self._ledger.alarms.ring(alarm) else []
+        if calm:
+            self._ledger.alarms.clear(alarm.workload, alarm.kind, alarm.subject, alarm.at)
+        return []
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        from rung.models.encoder import open_encoder
+
+        self._encoder = self._encoder or open_encoder(threads=1)  # one: the others answer callers
+        return self._encoder.embed(texts)
+
+    async def _act(self, alarm: Alarm) -> None:
+        """What the file says follows when the promise is proven broken."""
+        policy, home = self._live.workload.review.on_broken, self._live.home
+        if policy == "alarm" or home is None:
+            return
+        done = await (asyncio.to_thread(self._roll_back, alarm) if policy == "roll_back" else self._tighten(alarm))
+        _log.warning("%s: %s", alarm.workload, done)
+        await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, alarm.workload, done))
+
+    def _roll_back(self, alarm: Alarm) -> str:
+        from rung.release import rollback
+
+        try:
+            release, _ = rollback(self._living(), self._ledger, ACTOR, alarm.text)
+        except LedgerError:
+            raise
+        except RungError as error:
+            return f"The promise is broken, and it could not be rolled back: {error}"
+        return f"The promise is broken: rolled back to release {release.id[:12]}."
+
+    async def _tighten(self, alarm: Alarm) -> str:
+        """In a process of its own: what serves never loads what evaluates."""
+        words = "-m", "rung.cli", "release", "tighten", str(self._living().file), "--why", alarm.text
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+        said, _ = await process.communicate()
+        return said.decode(errors="replace").strip()[-2000:] or f"rung release tighten ended with {process.returncode}"
+
+    def _living(self) -> Any:
+        """The workload as its file is now, beside which the releases lie."""
+        from rung.workload import load
+
+        assert self._live.home is not None
+        return load(self._live.home / self._live.workload.file.name, gold=False)
+
+    async def _tell(self) -> None:
+        channels, now = self._live.workload.alarms, time.monotonic()
+        if now < self._silent_until:
+            return
+        for alarm in await asyncio.to_thread(self._ledger.alarms.untold, self._live.workload.name):
+            failures = await deliver(alarm, channels) if channels else []
+            for failure in failures:
+                _log.error("%s: an alarm was not delivered: %s", alarm.workload, failure)
+            if channels and len(failures) == len(channels):  # nobody heard of it
+                await asyncio.to_thread(self._ledger.alarms.untell, alarm)
+                self._silent_until = now + AGAIN

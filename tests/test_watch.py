@@ -1,0 +1,178 @@
+"""The watch: what people's verdicts and the stream of cases say of the release at work, and what follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway_stage import RELEASE, FakeLive, workload
+from records import NOON, accepted, record
+from rung.core import Case, Verdict
+from rung.gateway.watching import Watch
+from rung.ledger import Ledger, Promotion, Record
+from rung.monitor import stream as streams
+from rung.monitor.standings import WHOLE, standings
+from rung.monitor.stream import Stream
+from rung.workload import Webhook, Workload
+
+WRONG, RIGHT = {"intent": "other", "order": None}, {"intent": "refund", "order": None}
+
+
+def reviewed(ledger: Ledger, wrong: int, of: int, release: str = RELEASE, share: float = 1.0, channel: str = "web") -> None:
+    """So many drawn answers, evenly wrong."""
+    cases = [Case("hello", {"channel": channel}) for _ in range(of)]
+    decisions = [accepted(id=case.id, release=release, answer=RIGHT) for case in cases]
+
+    async def write() -> None:
+        pairs = zip(cases, decisions, strict=True)
+        await asyncio.gather(*(ledger.record(Record("support", case, each, NOON, drawn=share)) for case, each in pairs))
+
+    asyncio.run(write())
+    begin = NOON + timedelta(hours=len(ledger.settled("support")))
+    for n, each in enumerate(decisions):
+        bad = (n + 1) * wrong // of > n * wrong // of
+        ledger.settle(Verdict(each.id, WRONG if bad else RIGHT, "ann"), begin + timedelta(seconds=n))
+
+
+# The promise
+
+
+def test_a_promise_is_unknown_then_kept_by_the_release_at_work_alone(tmp_path: Path, ledger: Ledger) -> None:
+    of = workload(tmp_path)
+    assert standings(ledger, of, RELEASE)[WHOLE].state == "unknown"
+    reviewed(ledger, 40, 40, release="former")
+    reviewed(ledger, 0, 250)
+    found = standings(ledger, of, RELEASE)
+    assert found[WHOLE].state == "kept" and found[WHOLE].reviewed == 250
+    assert found["specialist"].promise.confidence == pytest.approx(0.95)  # the only part: nobody to share the doubt with
+
+
+def test_a_slice_that_is_worse_is_named(tmp_path: Path, ledger: Ledger) -> None:
+    of = workload(tmp_path)
+    of = replace(of, limits=replace(of.limits, slices={"channel": 0.1}))
+    reviewed(ledger, 0, 300, channel="web")
+    reviewed(ledger, 12, 60, channel="fax")
+    states = {subject: standing.state for subject, standing in standings(ledger, of, RELEASE).items()}
+    assert states["channel=fax"] == "broken" and states["channel=web"] != "broken"
+
+
+def test_answers_drawn_more_often_count_for_less(tmp_path: Path, ledger: Ledger) -> None:
+    of = workload(tmp_path)
+    reviewed(ledger, 0, 100, share=0.02)
+    reviewed(ledger, 20, 100, share=0.2)
+    found = standings(ledger, of, RELEASE)[WHOLE]
+    assert found.share == pytest.approx(20 * 0.1 / (100 + 100 * 0.1), rel=0.2)
+
+
+# The watch
+
+
+def watch(tmp_path: Path, ledger: Ledger, **policy: object) -> tuple[Watch, FakeLive]:
+    of: Workload = workload(tmp_path)
+    of = replace(of, review=replace(of.review, **policy), alarms=(Webhook("RUNG_NOT_SET"),))
+    live = FakeLive(of, ledger, pointed=RELEASE)
+    return Watch(live, ledger), live
+
+
+def test_a_broken_promise_rings_once_and_is_cleared_when_it_is_kept_again(tmp_path: Path, ledger: Ledger) -> None:
+    looking, _ = watch(tmp_path, ledger)
+    asyncio.run(looking.look())
+    assert looking.ringing == []
+    reviewed(ledger, 30, 60)
+    asyncio.run(looking.look())
+    asyncio.run(looking.look())
+    assert [(alarm.kind, alarm.subject) for alarm in looking.ringing if alarm.kind == "promise"] == [("promise", WHOLE)]
+    assert "Broken" in looking.ringing[-1].text and len(ledger.alarms.list("support")) == 2  # the release, and its only tier
+    reviewed(ledger, 0, 600)
+    asyncio.run(looking.look())
+    assert looking.ringing == [] and all(alarm.cleared for alarm in ledger.alarms.list("support"))
+
+
+def test_what_nobody_could_be_told_is_told_again(tmp_path: Path, ledger: Ledger) -> None:
+    looking, _ = watch(tmp_path, ledger)
+    reviewed(ledger, 30, 60)
+    asyncio.run(looking.look())  # the webhook's variable is not set
+    assert len(ledger.alarms.untold("support")) == 2
+
+
+def test_a_release_that_cannot_be_opened_rings_until_it_is(tmp_path: Path, ledger: Ledger) -> None:
+    looking, live = watch(tmp_path, ledger)
+    live.pointed = "other" * 8
+    asyncio.run(looking.look())
+    assert [alarm.subject for alarm in looking.ringing] == ["behind"]
+    live.pointed = RELEASE
+    asyncio.run(looking.look())
+    assert looking.ringing == []
+
+
+def test_a_policy_that_cannot_be_followed_says_why(tmp_path: Path, ledger: Ledger) -> None:
+    looking, live = watch(tmp_path, ledger, on_broken="roll_back")
+    live.home = tmp_path
+    ledger.promote(Promotion("support", RELEASE, NOON, "ann", ""), None, {})
+    reviewed(ledger, 30, 60)
+    asyncio.run(looking.look())
+    (action,) = ledger.people.actions()
+    assert action.by == "rung watch" and "could not be rolled back" in action.detail
+
+
+# The stream of cases
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of a size that a test can fill."""
+    for name, value in (("REFERENCE", 200), ("WINDOW", 100), ("EVERY", 50)):
+        monkeypatch.setattr(streams, name, value)
+
+
+def embed(texts: list[str]) -> np.ndarray:
+    """Those that say the same lie near each other."""
+    made = np.random.default_rng(len(texts)).normal(0, 0.1, (len(texts), 8)).astype(np.float32)
+    made[:, 0] += [1.0 if "refund" in text else 0.0 for text in texts]
+    made[:, 1] += [0.0 if "refund" in text else 1.0 for text in texts]
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def test_a_new_kind_of_case_is_found_and_shown(tmp_path: Path, ledger: Ledger, small: None) -> None:
+    of = workload(tmp_path)
+    stream = Stream(ledger, of, "r1", NOON, embed, tmp_path / "cache")
+    record(ledger, *(accepted() for _ in range(250)), text="a refund, please")
+    assert stream.look(NOON + timedelta(days=1)) is None and stream.reference is None  # it takes a whole week
+    week = NOON + timedelta(days=8)
+    assert stream.look(week) is None and len(stream.reference) == 200
+    record(ledger, *(accepted() for _ in range(100)), text="a refund, please", at=week)
+    sight = stream.look(week + timedelta(hours=6))
+    assert sight is not None and not any(finding.drifted for finding in sight.findings)
+    news = record(ledger, *(accepted() for _ in range(60)), text="my card is lost", at=week + timedelta(hours=7))
+    sight = stream.look(week + timedelta(hours=12))
+    drifted = {finding.signal: finding for finding in sight.findings if finding.drifted}
+    assert "embedding" in drifted or "out_of_scope" in drifted
+    shown = next(iter(drifted.values())).clusters[0]
+    assert {sight.decisions[at] for at in shown.examples} <= {each.decision.id for each in news}
+
+
+def test_the_reference_is_kept_for_the_next_start(tmp_path: Path, ledger: Ledger, small: None) -> None:
+    of = workload(tmp_path)
+    record(ledger, *(accepted() for _ in range(220)), text="a refund, please")
+    week = NOON + timedelta(days=8)
+    first = Stream(ledger, of, "r1", NOON, embed, tmp_path)
+    first.look(week)
+    again = Stream(ledger, of, "r1", NOON, lambda texts: pytest.fail("embedded again"), tmp_path)
+    again.look(week + timedelta(days=1))
+    assert np.array_equal(again.reference.embeddings, first.reference.embeddings)
+
+
+def test_the_looks_go_on_while_the_server_runs(tmp_path: Path) -> None:
+    from gateway_stage import staged
+
+    with staged(tmp_path) as stage:
+        reviewed(stage.ledger, 30, 60)
+        ends = datetime.now(UTC) + timedelta(seconds=30)
+        while not stage.ledger.alarms.list("support", ringing=True) and datetime.now(UTC) < ends:
+            pass
+        assert stage.ledger.alarms.list("support", ringing=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import floor, log2
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rung.core import Outcome
@@ -48,13 +48,15 @@ def tallies(connection: Connection, workload: str, since: int, until: int) -> li
     ]
 
 
-def times(connection: Connection, workload: str, since: int, until: int) -> list[Latency]:
-    """How long the decisions of these hours took, oldest hour first, shortest first."""
+def times(connection: Connection, workload: str, since: int, until: int, step: int = 1) -> list[Latency]:
+    """How long the decisions of these hours took, so many hours at a time, oldest first, shortest first."""
     c = latencies.c
-    query = select(c.hour, c.bucket, c.decisions)
-    query = query.where(c.workload == plain(workload), c.hour >= since // HOUR, c.hour * HOUR < until).order_by(c.hour, c.bucket)
+    first = (c.hour - c.hour % step).label("first")
+    query = select(first, c.bucket, func.sum(c.decisions)).group_by(first, c.bucket).order_by(first, c.bucket)
+    query = query.where(c.workload == plain(workload), c.hour >= since // HOUR, c.hour * HOUR < until)
     return [
-        Latency(moment(hour * HOUR), 2 ** ((bucket + 0.5) / FINENESS), count) for hour, bucket, count in connection.execute(query)
+        Latency(moment(hour * HOUR), 2 ** ((bucket + 0.5) / FINENESS), int(count))
+        for hour, bucket, count in connection.execute(query)
     ]
 
 

@@ -15,7 +15,7 @@ from records import NOON, accepted, for_review, record
 from rung.core import Answer, Attempt, Case, Problem, Verdict
 from rung.gold import read_gold
 from rung.ledger import Ledger, Record
-from rung.review import ReviewError, gold_lines, settle, waiting
+from rung.review import ReviewError, gold_lines, settle, settle_review, undo, waiting
 from rung.workload import Workload, load
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
@@ -169,7 +169,29 @@ def test_the_newest_verdict_is_the_gold(ledger: Ledger, workload: Workload) -> N
     asyncio.run(ledger.record(Record("support", case, decision, NOON)))
     settle(ledger, workload, say(decision.id, **{**REFUND, "intent": "fee"}), NOON)
     settle(ledger, workload, say(decision.id, **REFUND), NOON)
-    assert [*gold_lines(ledger, workload)] == [{"input": "AB1234!", "context": {"channel": "chat"}, "expected": REFUND}]
+    (line,) = gold_lines(ledger, workload)
+    assert (line["input"], line["context"], line["expected"]) == ("AB1234!", {"channel": "chat"}, REFUND)
+
+
+def test_gold_says_where_it_comes_from_and_forgets_what_was_taken_back(ledger: Ledger, workload: Workload) -> None:
+    (unasked,) = record(ledger, accepted())
+    settle(ledger, workload, say(unasked.decision.id, **REFUND), NOON)
+    (drawn,) = record(ledger, accepted(), drawn=0.25)
+    review = ledger.queue.take("support", "ben", NOON, NOON)
+    assert review is not None
+    settle_review(ledger, workload, review, Verdict(drawn.decision.id, REFUND, "ben"), NOON, 2.0)
+    sources = {line["source"]["decision"]: line["source"] for line in gold_lines(ledger, workload)}
+    at = NOON.isoformat()
+    assert sources[unasked.decision.id] == {"decision": unasked.decision.id, "by": "ann", "at": at, "look": "feedback"}
+    assert sources[drawn.decision.id] == {
+        "decision": drawn.decision.id,
+        "by": "ben",
+        "at": at,
+        "look": "sample",
+        "drawn": 0.25,
+    }
+    undo(ledger, workload, review.seq, "ben", NOON)
+    assert [line["source"]["by"] for line in gold_lines(ledger, workload)] == ["ann"]
 
 
 def test_an_optional_field_left_out_is_null_in_gold(ledger: Ledger, workload: Workload) -> None:

@@ -118,8 +118,10 @@ def _shape_mistakes(record: Mapping[str, Any]) -> Iterator[str]:
         yield "context is not an object"
     if pin not in ("train", "test"):
         yield f"split is {_shown(pin)}, neither train nor test"
-    for name in record.keys() - {"input", "expected", "context", "split", "spans"}:
-        yield f"{name!r} is unknown: a line has input, expected, and if need be context, spans and split"
+    if not isinstance(record.get("source", {}), dict):
+        yield "source is not an object"
+    for name in record.keys() - {"input", "expected", "context", "split", "spans", "source"}:
+        yield f"{name!r} is unknown: a line has input, expected, and if need be context, source, spans and split"
 
 
 def _example(line: int, text: str, record: Mapping[str, Any], fields: Mapping[str, Field]) -> Example:

@@ -3,7 +3,35 @@
 Knows nothing about models, thresholds or how people are asked.
 """
 
+from rung.review.candidates import gold_lines
+from rung.review.copied import Copied, open_finder
 from rung.review.drawing import draw, looks_again
-from rung.review.settling import ReviewError, Waiting, gold_lines, settle, waiting
+from rung.review.likeness import Like, lookalikes, similar
+from rung.review.pairs import agreement
+from rung.review.questions import Asked, Question, Try, best_attempt, guidelines, open_questions, question
+from rung.review.settling import ReviewError, Waiting, settle, settle_review, undo, waiting
 
-__all__ = ["ReviewError", "Waiting", "draw", "gold_lines", "looks_again", "settle", "waiting"]
+__all__ = [
+    "Asked",
+    "Copied",
+    "Like",
+    "Question",
+    "ReviewError",
+    "Try",
+    "Waiting",
+    "agreement",
+    "best_attempt",
+    "draw",
+    "gold_lines",
+    "guidelines",
+    "lookalikes",
+    "looks_again",
+    "open_finder",
+    "open_questions",
+    "question",
+    "settle",
+    "settle_review",
+    "similar",
+    "undo",
+    "waiting",
+]

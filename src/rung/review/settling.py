@@ -1,19 +1,17 @@
-"""Turns what the cascade would not decide alone into questions for people, and their verdicts into gold.
-
-Knows nothing about models, thresholds or how people are asked.
-"""
+"""Turns what a person says about a case into a verdict that is complete and fits the schema, or into what is wrong with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from rung.cascade.checks import open_checks
 from rung.cascade.templates import open_templates
-from rung.core import Attempt, Case, Fields, Problem, RungError, Verdict
-from rung.ledger import Ledger, Record
+from rung.core import Case, Fields, Problem, RungError, Verdict, same
+from rung.ledger import Ledger, Record, Review
+from rung.review.drawing import looks_again
+from rung.review.questions import best_attempt
 from rung.workload import Workload
 
 
@@ -45,19 +43,48 @@ class Waiting:
 
 
 def waiting(ledger: Ledger, workload: Workload, limit: int = 50) -> list[Waiting]:
-    """The cases that wait for a person, oldest first."""
-    return [_question(record) for record in ledger.waiting(workload.name, limit)]
+    """The cases whose callers wait for a person, oldest first."""
+    return [_waiting(record) for record in ledger.waiting(workload.name, limit)]
 
 
 def settle(ledger: Ledger, workload: Workload, verdict: Verdict, at: datetime) -> Verdict:
-    """Complete a verdict, record it, and give it back as recorded. Raises `ReviewError`.
+    """Complete a verdict that came from anywhere, record it, and give it back as recorded. Raises `ReviewError`.
 
     A field that its answer leaves out is taken from the suggestion, a template field is written here. The answer must have
     every field, as gold does, and fit the schema; the workload's own checks a person may overrule.
     """
-    record = _find(ledger, workload, verdict.decision)
+    record = ledger.find(verdict.decision)
+    if record is None:
+        raise ReviewError(f"There is no decision {verdict.decision} in the ledger. Next: `rung review` lists those that wait.")
+    settled = _complete(workload, record, verdict)
+    ledger.settle(settled, at)
+    return settled
+
+
+def settle_review(
+    ledger: Ledger, workload: Workload, review: Review, verdict: Verdict, at: datetime, seconds: float | None
+) -> Verdict:
+    """The same for a review from the queue, which `verdict.by` holds or finds free, and which took them so many seconds. Raises
+    `ReviewError`, and `ReviewTaken` where somebody else was faster. A share of what is settled somebody else looks at too."""
+    settled = _complete(workload, review.record, replace(verdict, decision=review.record.decision.id))
+    ledger.queue.settle(review.seq, settled, at, seconds, looks_again(settled.decision, workload.review))
+    return settled
+
+
+def undo(ledger: Ledger, workload: Workload, review: int, by: str, at: datetime) -> Review:
+    """Take back what the same person settled in the queue: it is open again, held by them, and their answer its draft. Raises
+    `ReviewTaken`."""
+    return ledger.queue.reopen(review, by, at, at + workload.review.lease)
+
+
+def _complete(workload: Workload, record: Record, verdict: Verdict) -> Verdict:
+    if record.workload != workload.name:
+        raise ReviewError(
+            f"Decision {record.decision.id} belongs to the workload {record.workload}, not to {workload.name}. "
+            f"Next: settle it with the file of {record.workload}."
+        )
     templates = {field.name for field in workload.fields} - {*workload.asked}
-    suggestion = _question(record).suggestion or {}
+    suggestion = _waiting(record).suggestion or {}
     filled = {name: suggestion[name] for name in workload.asked if name in suggestion}
     filled |= {name: value for name, value in verdict.answer.items() if name not in templates}
     written = open_templates(workload)(filled)
@@ -70,42 +97,13 @@ def settle(ledger: Ledger, workload: Workload, verdict: Verdict, at: datetime) -
     given = record.decision.answer
     if given is not None and _agrees(workload, given, filled):
         written = given  # word for word: a template that was edited since does not make the answer an error
-    settled = replace(verdict, answer=written)
-    ledger.settle(settled, at)
-    return settled
+    return replace(verdict, answer=written)
 
 
-def gold_lines(ledger: Ledger, workload: Workload) -> Iterator[dict[str, Any]]:
-    """The settled cases as lines of the gold file, oldest first: what the newest verdict says, without template fields.
-
-    An optional field that the answer leaves out is null: gold has every field.
-    """
-    for record, verdict in ledger.settled(workload.name):
-        expected = {name: verdict.answer.get(name) for name in workload.asked}
-        yield {"input": record.case.text, "context": dict(record.case.context), "expected": expected}
-
-
-def _find(ledger: Ledger, workload: Workload, decision_id: str) -> Record:
-    record = ledger.find(decision_id)
-    if record is None:
-        raise ReviewError(f"There is no decision {decision_id} in the ledger. Next: `rung review` lists those that wait.")
-    if record.workload != workload.name:
-        raise ReviewError(
-            f"Decision {decision_id} belongs to the workload {record.workload}, not to {workload.name}. "
-            f"Next: settle it with the file of {record.workload}."
-        )
-    return record
-
-
-def _question(record: Record) -> Waiting:
-    best = max(record.decision.attempts, key=_rank, default=Attempt(record.decision.tier, None))
+def _waiting(record: Record) -> Waiting:
+    best = best_attempt(record.decision)
     suggestion = None if best.answer is None else best.answer.fields
     return Waiting(record.case.id, record.at, record.case.text, suggestion, best.confidence, best.problems)
-
-
-def _rank(attempt: Attempt) -> tuple[bool, bool, bool, float]:
-    """The attempt that was trusted is best, then the surest of those that no check objects to, then the surest answer."""
-    return attempt.trusted, attempt.answer is not None, not attempt.problems, attempt.confidence
 
 
 def _objections(workload: Workload, case: Case, filled: Fields) -> tuple[Problem, ...]:
@@ -120,4 +118,4 @@ def _rewritten(answer: Fields, written: Fields, templates: set[str]) -> Iterator
 
 
 def _agrees(workload: Workload, given: Fields, filled: Fields) -> bool:
-    return all(given.get(name) == filled.get(name) for name in workload.asked)
+    return all(same(given.get(name), filled.get(name)) for name in workload.asked)

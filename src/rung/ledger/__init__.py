@@ -5,6 +5,7 @@ Knows nothing about models, HTTP or what a workload means.
 
 from rung.ledger.book import Ledger, open_ledger
 from rung.ledger.history import Said
+from rung.ledger.history import Said
 from rung.ledger.nouns import (
     Action,
     Alarm,
@@ -45,6 +46,7 @@ from rung.ledger.nouns import (
     UnknownDecision,
 )
 from rung.ledger.search import Found, Search
+from rung.ledger.search import Found, Search
 
 __all__ = [
     "Action",
@@ -55,6 +57,7 @@ __all__ = [
     "Compared",
     "Effort",
     "End",
+    "Found",
     "Found",
     "Judged",
     "Key",
@@ -77,6 +80,8 @@ __all__ = [
     "ReviewTaken",
     "Reviewed",
     "Role",
+    "Said",
+    "Search",
     "Said",
     "Search",
     "Seen",

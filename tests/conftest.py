@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -71,18 +72,37 @@ def chromium() -> Generator[Browser]:
     except BrowserMissing as missing:
         _skipped.append(f"a browser: {missing}")
         pytest.skip(str(missing))
+    loop = asyncio.get_running_loop()  # Playwright's: it runs in this thread for as long as the browser does
+    asyncio._set_running_loop(None)
     yield browser
+    asyncio._set_running_loop(loop)
     started.__exit__(None, None, None)
 
 
+@pytest.fixture(scope="session")
+def browsing(chromium: Browser) -> Callable[[], AbstractContextManager[None]]:
+    """For a `with` in which the browser is asked: elsewhere other tests run loops of their own."""
+
+    @contextmanager
+    def browse() -> Iterator[None]:
+        asyncio._set_running_loop(chromium._impl_obj._loop)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(None)
+
+    return browse
+
+
 @pytest.fixture
-def tab(chromium: Browser) -> Iterator[Page]:
-    """A page of its own; nothing may go wrong on it."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    wrong = watched(page)
-    yield page
-    context.close()
+def tab(chromium: Browser, browsing: Callable[[], AbstractContextManager[None]]) -> Iterator[Page]:
+    """A page of its own; nothing may go wrong on it. While there is one, a test's own `asyncio.run` needs a thread."""
+    with browsing():
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        wrong = watched(page)
+        yield page
+        context.close()
     assert wrong == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
@@ -44,7 +45,8 @@ def call(stage: Stage, method: str, path: str, cookie: str = "", **form: str) ->
         ):
             return reply.status, {name.lower(): value for name, value in reply.headers.items()}, await reply.text()
 
-    return asyncio.run(once())
+    with ThreadPoolExecutor(1) as elsewhere:  # while there is a `tab`, its loop has this thread
+        return elsewhere.submit(asyncio.run, once()).result()
 
 
 def signed_in(stage: Stage, name: str = "vic") -> str:

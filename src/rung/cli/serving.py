@@ -87,19 +87,30 @@ async def _serve(release: Release, ledger: Ledger, host: str, port: int) -> None
     live = open_live(release, ledger)
     try:
         open_access = is_loopback(host) and not ledger.list_keys()  # revoking the last key must not let everyone in
+        somebody = ledger.people.ever()
         await serve_application(
-            application([live], ledger, open_access=open_access), host, port, lambda url: _welcome(live, url, open_access)
+            application([live], ledger, open_access=open_access),
+            host,
+            port,
+            lambda url: _welcome(live, url, open_access, somebody),
         )
     finally:
         await live.close()
         await ledger.close()
 
 
-def _welcome(live: Live, url: str, open_access: bool) -> None:
+def _welcome(live: Live, url: str, open_access: bool, somebody: bool) -> None:
     say(f"\nServing {live.workload.name}, release {live.release[:12]}, on {url}")
     say(f'  curl {url}/v1/workloads/{live.workload.name}/decisions -H "content-type: application/json" -d \'{{"input": "..."}}\'')
     say(f'  OpenAI(base_url="{url}/v1", api_key=...).chat.completions.create(model="{live.workload.name}", ...)')
     say("  open on this machine: no API key is asked for" if open_access else "  API keys are asked for: rung keys add")
+    say(f"  pages for people: {url}/")
+    if somebody:
+        say("  they ask to sign in: rung people add lets others in")
+    elif open_access:
+        say("  open on this machine: nobody signs in until the first rung people add WORKLOAD NAME --role admin")
+    else:
+        say("  nobody may sign in yet: rung people add WORKLOAD NAME --role admin")
     hint("Ctrl-C ends it")
 
 

@@ -12,6 +12,7 @@ import typer
 
 from rung.cli.arguments import File, Host, Json, user
 from rung.cli.console import err, hint, path_of, say, say_json, short, stage, visible
+from rung.cli.people import people
 from rung.cli.releasing import promote, releases, rollback
 from rung.core import RungError, Verdict
 from rung.workload import load
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 app.add_typer(keys, name="keys")
+app.add_typer(people, name="people")
 gold = typer.Typer(no_args_is_help=True, help="The agreed answers that everything is learnt from and judged by.")
 app.add_typer(gold, name="gold")
 app.add_typer(releases, name="release")

@@ -57,6 +57,11 @@ class People:
         with self._transaction() as connection:
             return [Person(name, role, moment(at)) for name, role, at in connection.execute(query)]
 
+    def ever(self) -> bool:
+        """Whether anybody was ever let in, even if nobody is now."""
+        with self._transaction() as connection:
+            return connection.execute(select(people.c.seq).limit(1)).scalar() is not None
+
     def secret(self, name: str) -> str | None:
         """What is kept of somebody's password."""
         with self._transaction() as connection:
@@ -99,4 +104,4 @@ class People:
 
 
 def _nobody(name: str) -> PersonRefused:
-    return PersonRefused(f"There is nobody named {name}. Next: rung people lists everybody.")
+    return PersonRefused(f"There is nobody named {name}. Next: rung people list names everybody.")

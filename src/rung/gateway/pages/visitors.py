@@ -49,7 +49,8 @@ def hash_password(password: str) -> str:
 
 
 class Visitors:
-    """Who is signed in. With open access everyone at this machine is an admin, under the name the server runs as."""
+    """Who is signed in. With open access, and until the first person is added, everyone at this machine is an admin, under the
+    name the server runs as."""
 
     def __init__(self, ledger: Ledger, open_access: bool) -> None:
         """Look people and sessions up in this ledger."""
@@ -62,6 +63,8 @@ class Visitors:
         """Who asks, None if nobody is signed in. Raises Refusal for a change that another site's page has asked for."""
         if request.method not in ("GET", "HEAD"):
             require_same_origin(request)
+        if self._owner and await asyncio.to_thread(self._people.ever):
+            self._owner = None  # for good: removing the last person must not let everyone in
         if self._owner:
             return self._owner
         token = request.cookies.get(COOKIE)

@@ -5,7 +5,6 @@ Knows nothing about models, HTTP or what a workload means.
 
 from rung.ledger.book import Ledger, open_ledger
 from rung.ledger.history import Said
-from rung.ledger.history import Said
 from rung.ledger.nouns import (
     Action,
     Alarm,
@@ -46,7 +45,6 @@ from rung.ledger.nouns import (
     UnknownDecision,
 )
 from rung.ledger.search import Found, Search
-from rung.ledger.search import Found, Search
 
 __all__ = [
     "Action",
@@ -57,7 +55,6 @@ __all__ = [
     "Compared",
     "Effort",
     "End",
-    "Found",
     "Found",
     "Judged",
     "Key",
@@ -80,8 +77,6 @@ __all__ = [
     "ReviewTaken",
     "Reviewed",
     "Role",
-    "Said",
-    "Search",
     "Said",
     "Search",
     "Seen",

@@ -18,7 +18,6 @@ from rung.ledger import queries, queue, schema, tallies, trials
 from rung.ledger.alarms import Alarms
 from rung.ledger.connection import connect, explain, migrate, one_at_a_time
 from rung.ledger.history import Said, history
-from rung.ledger.history import Said, history
 from rung.ledger.nouns import (
     Arrival,
     End,
@@ -42,7 +41,6 @@ from rung.ledger.people import People
 from rung.ledger.queue import Queue
 from rung.ledger.rows import decode, micros, moment, plain, row
 from rung.ledger.schema import decisions, keys, promotions, verdicts
-from rung.ledger.search import Found, Search, search
 from rung.ledger.search import Found, Search, search
 from rung.ledger.writer import Writer
 
@@ -102,17 +100,6 @@ class Ledger:
         """What a release decided since a time, beyond the number `after`, in the order in which it was recorded."""
         with self._transaction() as connection:
             return queries.arrived(connection, (workload, release), micros(since), after, limit)
-
-    def search(self, workload: str, wanted: Search, limit: int = 50, before: str | None = None) -> Found:
-        """The workload's records that fit, newest first, as far back as a page's time reaches; `before` is the `onward` of what
-        was found until then. Raises UnknownDecision."""
-        with self._transaction() as connection:
-            return search(connection, workload, wanted, limit, before)
-
-    def history(self, decision_id: str) -> Sequence[Said]:
-        """All that people said of a decision, in that order. Raises UnknownDecision."""
-        with self._transaction() as connection:
-            return history(connection, decision_id)
 
     def search(self, workload: str, wanted: Search, limit: int = 50, before: str | None = None) -> Found:
         """The workload's records that fit, newest first, as far back as a page's time reaches; `before` is the `onward` of what

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 from rung.evaluation.candidates import Candidate
+from rung.monitor import money
+from rung.monitor.money import HOURS, LOAD, Crossover, by_person
 from rung.statistics.binomial import interval
 from rung.workload import Costs
 
-HOURS = 730  # in a month
-LOAD = 0.5  # of a machine's time that is planned for: cases do not come evenly
+__all__ = ["HOURS", "LOAD", "Bill", "Crossover", "alone", "bill", "by_person", "capacity", "crossover", "dollars", "machines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,6 @@ class Bill:
     def total(self) -> float:
         """US dollars a case."""
         return self.running + self.people
-
-
-@dataclass(frozen=True, slots=True)
-class Crossover:
-    """Own hardware against a bill by the case. `volume` is the number of cases a month from which on own hardware stays cheaper,
-    None where it never is; `month` is what a machine costs a month and `capacity` how many cases it takes in one, `saved` what a
-    case costs less there, in US dollars, the machine left out."""
-
-    volume: int | None
-    month: float
-    capacity: float
-    saved: float
-
-
-def by_person(costs: Costs) -> float:
-    """US dollars that a person's decision on one case costs."""
-    return costs.person_hour * costs.review_seconds / 3600
 
 
 def bill(candidate: Candidate, costs: Costs, volume: int | None) -> Bill:
@@ -77,20 +61,11 @@ def machines(candidate: Candidate, costs: Costs, volume: float) -> float:
 
 def crossover(own: Candidate, paid: Candidate, costs: Costs, people: bool = False) -> Crossover:
     """Where a candidate on own hardware becomes cheaper than one that is paid by the case; `people` counts those that each leaves
-    cases to.
-
-    Each further machine is a step up in the cost. With r the ratio of what a full machine saves to what it costs, the bill of
-    k + 1 machines stays below the other from its first case on when k >= 1 / (r - 1); k machines get there within their range.
-    """
-    month = HOURS * costs.machine_hour if own.busy else 0.0
+    cases to. The reckoning is `rung.monitor.money`'s, so that production is priced as the bake-off was."""
     saved = paid.cost - own.cost
     if people:
         saved += (_left(paid) - _left(own)) * by_person(costs)
-    limit = capacity(own)
-    if saved <= 0 or (saved * limit <= month and month > 0):
-        return Crossover(None, month, limit, saved)
-    full = max(1, ceil(1 / (saved * limit / month - 1))) if month and limit != float("inf") else 1
-    return Crossover(max(1, ceil(full * month / saved)), month, limit, saved)
+    return money.crossover(saved, own.busy, costs.machine_hour)
 
 
 def dollars(amount: float) -> str:

@@ -33,10 +33,11 @@ def standings(ledger: Ledger, workload: Workload, release: str) -> Mapping[str, 
     for subject, some in _slices(ledger, workload, mine).items():
         parts[subject] = some
     shared = replace(workload.promise, confidence=1 - (1 - workload.promise.confidence) / max(len(parts), 1))
-    return {WHOLE: _standing(mine, workload.promise), **{subject: _standing(some, shared) for subject, some in parts.items()}}
+    return {WHOLE: standing(mine, workload.promise), **{subject: standing(some, shared) for subject, some in parts.items()}}
 
 
-def _standing(reviewed: Sequence[Reviewed], promise: Promise) -> Standing:
+def standing(reviewed: Sequence[Reviewed], promise: Promise) -> Standing:
+    """What these reviewed answers, in the order in which they were settled, say of the promise."""
     watch = LivePromise(promise)
     least = min((one.share for one in reviewed), default=1.0)
     watch.update([one.wrong for one in reviewed], [least / one.share for one in reviewed])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +51,7 @@ class FakeLive:
     pointed: str | None = None
     home: Path | None = None
     since: datetime = datetime(2026, 11, 2, tzinfo=UTC)
+    level: float = 0.9
     asked: list[Case] = field(default_factory=list)
 
     async def decide(self, case: Case) -> Decision:
@@ -64,6 +65,9 @@ class FakeLive:
         decision = decide(case)
         await self.ledger.record(Record(self.workload.name, case, decision, datetime.now(UTC)))
         return decision
+
+    async def explain(self, case: Case, tiers: Collection[str]) -> Sequence[Attempt]:
+        return decide(case).attempts if "specialist" in tiers else ()
 
     async def follow(self) -> None: ...
 
@@ -103,10 +107,12 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, *, open_access: bool = True) -> Iterator[Stage]:
-    """A server on a free port, in a thread of its own, for the length of the `with`."""
+def staged(
+    folder: Path, *, open_access: bool = True, make: Callable[[Workload, Ledger], Any] = FakeLive, given: Workload | None = None
+) -> Iterator[Stage]:
+    """A server on a free port, in a thread of its own, for the length of the `with`; `make` makes what answers for a workload."""
     ledger = open_ledger(f"sqlite:///{folder}/ledger.db")
-    live = FakeLive(workload(folder), ledger)
+    live = make(given or workload(folder), ledger)
     app = application([live], ledger, open_access=open_access)
     started: list[Stage] = []
     problems: list[RungError] = []

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 from rung.cascade import Cascade, decide
-from rung.core import Case, Decision, RungError
+from rung.core import Attempt, Case, Decision, RungError
 from rung.ledger import End, Ledger, LedgerError, Record, Trial
 from rung.models.encoder import Encoder, open_encoder
 from rung.release.frozen import Release, load_release, require_gated
@@ -100,6 +101,11 @@ class Live:
         return self._opened.cascade.release
 
     @property
+    def level(self) -> float:
+        """The confidence (0..1) from which on the release at work trusts an answer."""
+        return self._opened.cascade.level
+
+    @property
     def trial(self) -> Trial | None:
         """The trial that cases asked from now on are part of."""
         return self._tried and self._tried.trial
@@ -114,8 +120,7 @@ class Live:
 
         Raises `CaseError` for a text that is blank or longer than `LONGEST` characters.
         """
-        if not case.text.strip() or len(case.text) > LONGEST:
-            raise CaseError(f"The text has {len(case.text):,} characters; it must have some, and at most {LONGEST:,}. Send less.")
+        _require_text(case)
         opened, tried = self._opened, self._tried
         assignment = assign(tried.trial, case) if tried else None
         if tried and assignment and assignment.arm == "challenger":
@@ -126,6 +131,16 @@ class Live:
         if tried and assignment and tried.trial.kind == "shadow":
             tried.shadows.cast(case, decision)
         return decision
+
+    async def explain(self, case: Case, tiers: Collection[str]) -> Sequence[Attempt]:
+        """What each of these tiers makes of a case, asked in their order and as ever, but that none is trusted before all were;
+        `trusted` says which would have been. Nothing is recorded. Raises `CaseError` as `decide` does."""
+        _require_text(case)
+        opened = self._opened
+        asked, level = tuple(tier for tier in opened.cascade.tiers if tier.name in tiers), opened.cascade.level
+        climbed = await self._ask(opened, case, replace(opened.cascade, tiers=asked, level=inf)) if asked else None
+        attempts = climbed.attempts if climbed else ()
+        return [replace(each, trusted=not each.problems and each.confidence >= level) for each in attempts]
 
     async def follow(self, pause: float = PAUSE) -> None:
         """Put to work whatever release the ledger points to, and take part in its trials, until cancelled. What goes wrong leaves
@@ -218,10 +233,10 @@ class Live:
             if tried.trial.kind != "shadow":
                 await asyncio.to_thread(tried.watch.look, self.ledger)
 
-    async def _ask(self, opened: _Opened, case: Case) -> Decision:
+    async def _ask(self, opened: _Opened, case: Case, cascade: Cascade | None = None) -> Decision:
         opened.busy += 1
         try:
-            return await decide(replace(case, user="") if case.user else case, opened.cascade)
+            return await decide(replace(case, user="") if case.user else case, cascade or opened.cascade)
         finally:
             opened.busy -= 1
             self._retire(opened)
@@ -254,6 +269,11 @@ class Live:
         task = asyncio.ensure_future(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _require_text(case: Case) -> None:
+    if not case.text.strip() or len(case.text) > LONGEST:
+        raise CaseError(f"The text has {len(case.text):,} characters; it must have some, and at most {LONGEST:,}. Send less.")
 
 
 def open_live(release: Release, ledger: Ledger, encoder: Encoder | None = None) -> Live:

@@ -203,8 +203,10 @@ def _slice_table(slices: Sequence[Slice]) -> Table:
 def _disagreements(metrics: Metrics, texts: Sequence[tuple[str, str]]) -> Iterator[Block]:
     wrong = metrics.disagreements
     yield Heading("Disagreements")
+    count = metrics.cases - metrics.whole.count - metrics.refused.count
     if not wrong:
-        yield Paragraph("No answer is wrong.")
+        kept = f"{count:,} of {metrics.cases:,} last answers are wrong. A release keeps no case: rung evaluate shows each."
+        yield Paragraph(kept if count else "No answer is wrong.")
         return
     accepted = metrics.error.count
     first = f" The first {SHOWN} follow." if len(wrong) > SHOWN else ""

@@ -1,5 +1,6 @@
 """A frozen cascade and its evidence: a folder with one content hash, what points to it, what answers from it, and trials."""
 
+from rung.release.changes import changed_files, changed_parts
 from rung.release.frozen import (
     FORMAT,
     TIERS,
@@ -10,6 +11,7 @@ from rung.release.frozen import (
     Ungated,
     find_release,
     freeze,
+    freeze_at,
     inputs_of,
     learnt_by,
     load_release,
@@ -23,10 +25,13 @@ from rung.release.live import LONGEST, CaseError, Live, open_live
 from rung.release.opening import asked_schema, build_cascade, close_models, open_release, open_specialist, open_tiers
 from rung.release.pointer import (
     NothingBefore,
+    answered_before,
     current_release,
+    gated_against,
     ledger_of,
     left_behind,
     list_releases,
+    must_compare,
     named_release,
     promote,
     release_at,
@@ -34,7 +39,7 @@ from rung.release.pointer import (
 )
 from rung.release.trial import METRICS, Terms, assign, start_trial, stop_trial
 from rung.release.trial_measures import ALPHA
-from rung.release.trial_report import report_trial
+from rung.release.trial_report import describe_trial, report_trial
 from rung.release.trial_tally import Tally, Watch
 
 __all__ = [
@@ -54,13 +59,19 @@ __all__ = [
     "Terms",
     "Ungated",
     "Watch",
+    "answered_before",
     "asked_schema",
     "assign",
     "build_cascade",
+    "changed_files",
+    "changed_parts",
     "close_models",
     "current_release",
+    "describe_trial",
     "find_release",
     "freeze",
+    "freeze_at",
+    "gated_against",
     "inputs_of",
     "learnt_by",
     "ledger_of",
@@ -68,6 +79,7 @@ __all__ = [
     "list_releases",
     "load_release",
     "load_workload",
+    "must_compare",
     "named_release",
     "open_live",
     "open_release",

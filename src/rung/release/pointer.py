@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from rung.core import RungError
-from rung.ledger import Ledger, Promotion, open_ledger
-from rung.release.frozen import Release, ReleaseError, load_release, require_gated
+from rung.ledger import Ledger, PointerMoved, Promotion, open_ledger
+from rung.release.frozen import Release, ReleaseError, load_release, load_workload, require_gated
 from rung.workload import Workload
 
 ANY = ""  # no release's id
@@ -73,18 +74,36 @@ def promote(workload: Workload, release: Release, ledger: Ledger, by: str, why: 
     return True
 
 
-def rollback(workload: Workload, ledger: Ledger, by: str, why: str) -> tuple[Release, list[str]]:
+def must_compare(release: Release, promotions: Sequence[Promotion]) -> bool:
+    """Whether a release must be put beside the one that answers now before it may take its place: its limits say how far it may
+    drop, its own gate compared it with another one or none, and it never answered before. `promotions` are the workload's."""
+    pointed = promotions[-1].release if promotions else None
+    known = release.id in {one.release for one in promotions} or gated_against(release) == pointed
+    return not known and load_workload(release).limits.dropped is not None
+
+
+def gated_against(release: Release) -> str | None:
+    """The release that this one was put beside when it was gated, if any answered then."""
+    gate: dict[str, Any] = release.evidence["gate"]
+    drop: dict[str, Any] = gate.get("drop") or {}
+    return drop.get("against")
+
+
+def rollback(workload: Workload, ledger: Ledger, by: str, why: str, instead_of: str | None = ANY) -> tuple[Release, list[str]]:
     """Undo the last promotion that is not undone yet: the release that answers again, and why others were passed over, which
-    answered later and cannot be opened any more. Raises `NothingBefore` where none is left."""
-    done = _standing(ledger.promotions(workload.name))
+    answered later and cannot be opened any more. Raises `NothingBefore` where none is left, and `PointerMoved` where
+    `instead_of`, if it matters, is not what answers until then."""
+    promotions = ledger.promotions(workload.name)
+    if instead_of != ANY and instead_of != (promotions[-1].release if promotions else None):
+        raise PointerMoved(f"{workload.name}: another release answers by now. Next: look at rung release history, decide anew.")
     passed: list[str] = []
-    for name in reversed([each for each in done[:-1] if each != done[-1]]):
+    for name in answered_before(promotions):
         try:
             release = load_release(workload.state / "releases" / name)
         except ReleaseError as error:
             passed.append(str(error))
             continue
-        _point(release, ledger, Promotion(workload.name, name, datetime.now(UTC), by, why, back=True), done[-1])
+        _point(release, ledger, Promotion(workload.name, name, datetime.now(UTC), by, why, back=True), promotions[-1].release)
         return release, passed
     raise NothingBefore(
         "\n".join([*passed, f"{workload.name}: no release answered before the current one that could answer again."])
@@ -107,6 +126,12 @@ def left_behind(workload: Workload, release: Release, ledger: Ledger) -> Promoti
 def release_at(promotions: Sequence[Promotion], at: datetime) -> Promotion | None:
     """What was in production at a time (timezone-aware): the last promotion until then."""
     return next((one for one in reversed(promotions) if one.at <= at), None)
+
+
+def answered_before(promotions: Sequence[Promotion]) -> list[str]:
+    """The releases that a rollback would go to, the first that can be opened: whose promotions are not undone, the last first."""
+    done = _standing(promotions)
+    return [each for each in reversed(done[:-1]) if each != done[-1]]
 
 
 def _standing(promotions: Sequence[Promotion]) -> list[str]:

@@ -15,6 +15,12 @@ def report_trial(ledger: Ledger, trial: Trial, workload: Workload | None = None)
     are decided differently, with both answers. The workload is that of the trial's releases; see `Tally`."""
     tally = Tally(trial, workload)
     tally.read(ledger, ledger.marks())
+    return describe_trial(ledger, tally)
+
+
+def describe_trial(ledger: Ledger, tally: Tally) -> dict[str, Any]:
+    """The same of a trial that was read as far as it was."""
+    trial = tally.trial
     end = trial.end and {"at": trial.end.at.isoformat(), "by": trial.end.by, "result": trial.end.result}
     terms = {name: getattr(trial, name) for name in ("id", "workload", "kind", "release", "against", "share", "unit", "metric")}
     told = {**terms, "at": trial.at.isoformat(), "by": trial.by, "why": trial.why, "ended": end, **tally.document()}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import unified_diff
-from pathlib import Path
 from typing import Any
 
 from rung.core import Decision, Fields, same
 from rung.evaluation import ask_all, right
 from rung.gold import Example, digest_of, read_gold, split
 from rung.models.encoder import open_encoder
-from rung.release import Release, close_models, learnt_by, open_release, seen_by
+from rung.release import Release, changed_files, changed_parts, close_models, learnt_by, open_release, seen_by
 from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
@@ -110,7 +107,7 @@ def compare_releases(workload: Workload, before: Release, after: Release, progre
     decisions = [finish(decide_all(release, held_out, progress)) for release in (before, after)]
     found = (_flip(example, *pair) for example, *pair in zip(held_out, *decisions, strict=True))
     flips = sorted((flip for flip in found if flip), key=lambda flip: (KINDS.index(flip.kind), flip.line))
-    return Difference(before.id, after.id, dict(_files(before, after)), dict(_parts(before, after)), len(held_out), flips)
+    return Difference(before.id, after.id, changed_files(before, after), changed_parts(before, after), len(held_out), flips)
 
 
 async def decide_all(release: Release, cases: Sequence[Example], progress: Progress) -> list[Decision]:
@@ -143,48 +140,3 @@ def _flip(example: Example, before: Decision, after: Decision) -> Flip | None:
 def _said(example: Example, decision: Decision) -> Said:
     answer = decision.answer
     return Said(answer, decision.tier, decision.confidence, None if answer is None else right(answer, example.expected))
-
-
-def _files(before: Release, after: Release) -> Iterator[tuple[str, str]]:
-    """What decides besides weights: the workload, endpoints, checks, templates."""
-    texts = [
-        {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*") if _is_text(path)}
-        for folder in (release.folder / "workload" for release in (before, after))
-    ]
-    for name in sorted(texts[0].keys() | texts[1].keys()):
-        one, other = (each.get(name, "").splitlines(keepends=True) for each in texts)
-        if one != other:
-            yield name, "".join(unified_diff(one, other, f"{before.id[:12]}/{name}", f"{after.id[:12]}/{name}"))
-
-
-def _is_text(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts
-
-
-def _parts(before: Release, after: Release) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """What two releases hold that differs, in a few numbers and digests."""
-    facts = [_facts(release) for release in (before, after)]
-    for name in dict.fromkeys([*facts[0], *facts[1]]):
-        pair = facts[0].get(name), facts[1].get(name)
-        if pair[0] != pair[1]:
-            yield name, pair
-
-
-def _facts(release: Release) -> dict[str, Any]:
-    evidence = release.evidence
-    manifest = json.loads((release.folder / "manifest.json").read_text(encoding="utf-8"))
-    cascade = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
-    gold = evidence.get("gold", {})
-    return {
-        "acceptance level": cascade["level"],
-        "test cases answered": evidence.get("answered"),
-        "of these wrong": evidence.get("wrong"),
-        "test cases": evidence.get("cases"),
-        "error at most": evidence.get("error_at_most"),
-        "cost per case": evidence.get("cost"),
-        "goes on from": evidence.get("parent"),
-        "gold": gold.get("digest"),
-        "gold cases": gold.get("cases"),
-        **{f"calibration of {name}": each for name, each in cascade["calibrations"].items()},
-        **{name: digest[:12] for name, digest in manifest["files"].items() if name.startswith("tiers/")},
-    }

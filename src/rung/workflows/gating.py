@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rung.core import Decision
 from rung.evaluation import Agreed, Drop, gate_drop, right
@@ -16,6 +15,7 @@ from rung.release import (
     learnt_by,
     ledger_of,
     load_workload,
+    must_compare,
     named_release,
     promote,
     require_gated,
@@ -36,23 +36,15 @@ def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Pr
     """
     release, ledger = require_gated(named_release(workload, name)), ledger_of(workload)
     try:
-        limits = load_workload(release).limits
-        pointed = ledger.current_release(workload.name)
-        known = release.id in {one.release for one in ledger.promotions(workload.name)} or gated_against(release) == pointed
-        if limits.dropped is not None and pointed != release.id and not known:
+        promotions = ledger.promotions(workload.name)
+        if must_compare(release, promotions):
             before, trouble = live_release(workload, ledger)
             why += f" (not compared: {trouble})" if trouble else ""
-            gate_drop(_drop_now(workload, release, before, progress) if before else None, limits)
+            gate_drop(_drop_now(workload, release, before, progress) if before else None, load_workload(release).limits)
+        pointed = promotions[-1].release if promotions else None
         return release, promote(workload, release, ledger, by, why, pointed)
     finally:
         finish(ledger.close())
-
-
-def gated_against(release: Release) -> str | None:
-    """The release that this one was put beside when it was gated, if any answered then."""
-    gate: dict[str, Any] = release.evidence["gate"]
-    drop: dict[str, Any] = gate.get("drop") or {}
-    return drop.get("against")
 
 
 def live_release(workload: Workload, ledger: Ledger) -> tuple[Release | None, str]:

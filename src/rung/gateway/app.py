@@ -25,6 +25,7 @@ from rung.gateway.guard import Guard, GuardedRoute, is_loopback
 from rung.gateway.keys import Keys
 from rung.gateway.metrics import Metrics
 from rung.gateway.refusal import Refusal
+from rung.gateway.reviewing import Reviews
 from rung.gateway.traces import open_spans
 from rung.gateway.watching import Watch
 from rung.gateway.wire import read, require_input, respond
@@ -70,9 +71,10 @@ class Gateway:
         self._spans = open_spans()
         self._checking = asyncio.Lock()
         self._checked = (False, 0.0)
-        guard = Guard(Keys(ledger, open_access))
+        visitors = pages.Visitors(ledger, open_access)
+        guard = Guard(Keys(ledger, open_access), visitors)
         self._watches = {name: Watch(live, ledger) for name, live in self._lives.items()}
-        site = pages.Site(self._lives, ledger, guard, pages.Visitors(ledger, open_access))
+        site = pages.Site(self._lives, ledger, guard, visitors)
         self._router = Router(
             [
                 GuardedRoute("/v1/chat/completions", self._complete, guard, method="POST"),
@@ -84,6 +86,7 @@ class Gateway:
                 GuardedRoute("/metrics", self._show_metrics, guard),
                 GuardedRoute("/healthz", self._show_health, guard, public=True),
                 GuardedRoute("/readyz", self._show_readiness, guard, public=True),
+                *Reviews(self._lives, ledger).routes(guard),
                 *pages.routes(site),
             ],
             redirect_slashes=False,

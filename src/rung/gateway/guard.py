@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from rung.gateway.keys import Keys
 from rung.gateway.refusal import Refusal
+from rung.ledger import Role
+
+if TYPE_CHECKING:
+    from rung.gateway.pages import Visitors
 
 CONCURRENT = 256  # requests worked on at once; beyond it callers are asked to come back
 
@@ -30,17 +35,30 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """Who is let in, and how many at once."""
 
-    def __init__(self, keys: Keys) -> None:
-        """Admit the callers these keys name."""
+    def __init__(self, keys: Keys, visitors: Visitors) -> None:
+        """Admit the callers these keys name, and to some routes those who are signed in."""
         self._keys = keys
+        self._visitors = visitors
         self._inside = 0
 
     @asynccontextmanager
-    async def admit(self, request: Request) -> AsyncGenerator[None]:
-        """Hold a place for the request and write its caller's name into `state.caller`. Raises Refusal."""
+    async def admit(self, request: Request, role: Role | None) -> AsyncGenerator[None]:
+        """Hold a place for the request and write its caller's name into `state.caller`. Raises Refusal.
+
+        Where a role will do, so does a page's session instead of a key.
+        """
         with self.place():
-            request.state.caller = await self._keys.caller(request.headers.get("authorization"))
+            request.state.caller = await self._caller(request, role)
             yield
+
+    async def _caller(self, request: Request, role: Role | None) -> str:
+        shown = request.headers.get("authorization")
+        visitor = None if role is None or shown else await self._visitors.visitor(request)
+        if role is None or visitor is None:
+            return await self._keys.caller(shown)
+        if not visitor.may(role):
+            raise Refusal(403, "not_allowed", f"This is for a {role}, and you are a {visitor.role}: ask an admin.")
+        return visitor.name
 
     @contextmanager
     def place(self) -> Generator[None]:
@@ -60,12 +78,22 @@ class GuardedRoute(Route):
     The demand stands here, not around the routes: one that forgets to declare anything is closed.
     """
 
-    def __init__(self, path: str, endpoint: Endpoint, guard: Guard, *, method: str = "GET", public: bool = False) -> None:
-        """Answer this method on this path with what the endpoint returns."""
+    def __init__(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        guard: Guard,
+        *,
+        method: str = "GET",
+        public: bool = False,
+        role: Role | None = None,
+    ) -> None:
+        """Answer this method on this path with what the endpoint returns. Who has this `role` on the pages needs no key."""
         super().__init__(path, endpoint, methods=[method])
         self._answer = endpoint
         self._guard = guard
         self._public = public
+        self._role: Role | None = role
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request. Raises Refusal."""
@@ -78,6 +106,6 @@ class GuardedRoute(Route):
         if self._public:
             response = await self._answer(request)
         else:
-            async with self._guard.admit(request):
+            async with self._guard.admit(request, self._role):
                 response = await self._answer(request)
         await response(scope, receive, send)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, or_, select, update
 
 from rung.core import Fields, Outcome, Verdict
 from rung.ledger import queries
@@ -103,6 +103,13 @@ class Queue:
                     insert(reviews), _row({**review, "at": micros(now)} | {"seq": review["decision"]}, "second", 1)
                 )
 
+    def discard(self, seq: int, by: str, now: datetime) -> None:
+        """Put one aside that cannot be settled: nobody is asked about it again, and it counts for nothing. Raises ReviewTaken."""
+        with self._transaction() as connection:
+            done = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
+            if connection.execute(done.values(settled_at=micros(now), settled_by=plain(by), draft=None)).rowcount == 0:
+                raise _taken(connection, seq, now)
+
     def reopen(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
         """Take back what the same person settled: its verdict counts no more, and is the draft. Raises ReviewTaken."""
         with self._transaction() as connection:
@@ -110,15 +117,10 @@ class Queue:
             if connection.execute(mine.values(settled_at=None, settled_by=None, wrong=None, **_held(by, until))).rowcount == 0:
                 raise _taken(connection, seq, now)
             review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
-            if review["look"] == "second":
-                body = review["body"]
-            else:
-                last = select(verdicts.c.seq, verdicts.c.body).where(
-                    verdicts.c.decision == review["decision"], verdicts.c.withdrawn_at.is_(None)
-                )
-                number, body = connection.execute(last.order_by(verdicts.c.seq.desc()).limit(1)).one()
-                connection.execute(update(verdicts).where(verdicts.c.seq == number).values(withdrawn_at=micros(now)))
-            draft = encode(decode(body, Verdict).answer)
+            again = delete(reviews).where(_c.decision == review["decision"], _second(), _open(), _c.seq != seq)
+            connection.execute(again)  # it was to be looked at again as it was settled
+            body = review["body"] if review["look"] == "second" else _withdraw(connection, review["decision"], by, micros(now))
+            draft = None if body is None else encode(decode(body, Verdict).answer)
             connection.execute(update(reviews).where(_c.seq == seq).values(draft=draft, body=None))
             return _one(connection, seq)
 
@@ -186,7 +188,7 @@ class Queue:
         latest = queries.latest_verdicts()
         query = select(decisions.c.body, verdicts.c.body, _c.body).join(decisions, decisions.c.seq == _c.decision)
         query = query.join(latest, latest.c.decision == _c.decision).join(verdicts, verdicts.c.seq == latest.c.seq)
-        query = query.where(_c.workload == plain(workload), _second(), _c.settled_at.is_not(None))
+        query = query.where(_c.workload == plain(workload), _second(), _c.body.is_not(None))
         with self._transaction() as connection:
             found = connection.execute(query.order_by(_c.settled_at.desc()).limit(limit))
             return [Pair(decode(one, Record), decode(two, Verdict), decode(three, Verdict)) for one, two, three in found]
@@ -197,6 +199,16 @@ class Queue:
         query = query.where(_c.workload == plain(workload), _c.settled_at >= (micros(since) if since else 0))
         with self._transaction() as connection:
             return Effort(*connection.execute(query).one())
+
+
+def _withdraw(connection: Connection, decision: int, by: str, now: int) -> bytes | None:
+    """Let somebody's verdict on a decision, the last of all, count no more. Gives it back; None if there is none of theirs."""
+    last = select(verdicts.c.seq, verdicts.c.body).where(verdicts.c.decision == decision, verdicts.c.withdrawn_at.is_(None))
+    row = connection.execute(last.order_by(verdicts.c.seq.desc()).limit(1)).one_or_none()
+    if row is None or plain(decode(row[1], Verdict).by) != plain(by):
+        return None
+    connection.execute(update(verdicts).where(verdicts.c.seq == row[0]).values(withdrawn_at=now))
+    return row[1]
 
 
 def _look(row: Row, drawn: float | None) -> tuple[str, float] | None:

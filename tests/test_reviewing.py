@@ -1,0 +1,133 @@
+"""The review queue over HTTP, as the review page and other programs use it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway_stage import Stage, ask, staged
+from records import accepted, for_review, record
+from rung.gateway import digest, new_key
+from rung.ledger import Ledger
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path, open_access=False) as stage:
+        yield stage
+
+
+def person(ledger: Ledger, name: str) -> str:
+    """A key of this name: programs review as people do."""
+    key = new_key()
+    ledger.add_key(name, digest(key), datetime.now(UTC))
+    return key
+
+
+def call(stage: Stage, key: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    status, said = asyncio.run(ask(stage.app, method, path, json.dumps(body).encode() if body is not None else b"", headers))
+    return status, json.loads(said)
+
+
+def test_a_case_is_taken_settled_and_followed_by_the_next(stage: Stage) -> None:
+    one, two = record(stage.ledger, for_review(), for_review())
+    ann = person(stage.ledger, "ann")
+    status, said = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})
+    review = said["review"]
+    assert status == 200 and review["decision"] == one.decision.id
+    assert [field["name"] for field in review["fields"]] == ["intent", "order"]
+    assert review["fields"][0]["labels"] == ["refund", "other"] and review["fields"][0]["value"] == "refund"
+    assert review["attempts"][0]["problems"][0]["message"] == "no amount in the text"
+    answer = {"intent": "refund", "order": None}
+    status, said = call(stage, ann, "POST", f"/v1/reviews/{review['id']}/settle", {"answer": answer, "seconds": 3.5, "next": {}})
+    assert status == 200 and said["review"]["decision"] == two.decision.id
+    assert stage.ledger.verdict(one.decision.id).by == "ann"
+    assert stage.ledger.queue.effort("support").seconds == 3.5
+
+
+def test_what_somebody_holds_another_is_refused(stage: Stage) -> None:
+    record(stage.ledger, for_review())
+    ann, ben = person(stage.ledger, "ann"), person(stage.ledger, "ben")
+    _, said = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})
+    number = said["review"]["id"]
+    assert call(stage, ben, "POST", "/v1/workloads/support/reviews/next", {}) == (200, {"review": None})
+    status, said = call(stage, ben, "POST", f"/v1/reviews/{number}/hold")
+    assert (status, said["error"]["code"]) == (409, "review_taken") and "ann is looking" in said["error"]["message"]
+    assert call(stage, ann, "POST", f"/v1/reviews/{number}/release")[0] == 200
+    assert call(stage, ben, "POST", f"/v1/reviews/{number}/hold")[0] == 200
+
+
+def test_an_answer_that_does_not_fit_is_refused_and_the_case_stays(stage: Stage) -> None:
+    record(stage.ledger, for_review())
+    ann = person(stage.ledger, "ann")
+    number = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["id"]
+    status, said = call(stage, ann, "POST", f"/v1/reviews/{number}/settle", {"answer": {"intent": "refund", "order": "nonsense"}})
+    assert status == 400 and said["error"]["param"] == "answer.order"
+    assert call(stage, ann, "POST", f"/v1/reviews/{number}/hold")[0] == 200
+
+
+def test_drafts_are_kept_and_what_is_settled_can_be_taken_back(stage: Stage) -> None:
+    record(stage.ledger, for_review())
+    ann = person(stage.ledger, "ann")
+    number = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["id"]
+    call(stage, ann, "POST", f"/v1/reviews/{number}/draft", {"answer": {"intent": "other"}})
+    assert call(stage, ann, "POST", f"/v1/reviews/{number}/hold")[1]["review"]["draft"] == {"intent": "other"}
+    call(stage, ann, "POST", f"/v1/reviews/{number}/settle", {"answer": {"intent": "other", "order": None}})
+    status, said = call(stage, ann, "POST", f"/v1/reviews/{number}/reopen")
+    assert status == 200 and said["review"]["draft"] == {"intent": "other", "order": None}
+    call(stage, ann, "POST", f"/v1/reviews/{number}/settle", {"discard": True})
+    assert stage.ledger.queue.count("support") == {} and stage.ledger.settled("support") == []
+    assert call(stage, ann, "POST", f"/v1/reviews/{number}/reopen")[1]["review"]["draft"] is None
+
+
+def test_only_what_is_wanted_is_given(stage: Stage) -> None:
+    record(stage.ledger, for_review(), text="about a parcel")
+    record(stage.ledger, for_review(), text="about a CARD")
+    ann = person(stage.ledger, "ann")
+    _, said = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {"wanted": {"words": "card"}})
+    assert said["review"]["text"] == "about a CARD"
+    assert call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {"wanted": {"tier": "large"}})[1] == {"review": None}
+    _, listed = call(stage, ann, "GET", "/v1/workloads/support/reviews")
+    assert listed["waiting"] == 2 and [each["held_by"] for each in listed["reviews"]] == [None, "ann"]
+
+
+def test_nothing_tells_a_drawn_case_from_an_unsure_one(stage: Stage) -> None:
+    record(stage.ledger, accepted(), drawn=0.1)
+    record(stage.ledger, for_review())
+    ann = person(stage.ledger, "ann")
+    shown = [call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"] for _ in range(2)]
+    assert shown[0].keys() == shown[1].keys()
+    said = json.dumps(shown)
+    assert not any(word in said for word in ('"outcome"', '"trusted"', '"look"', "sample", "unsure"))
+
+
+def test_what_was_settled_of_the_like_is_shown(stage: Stage) -> None:
+    record(stage.ledger, for_review(), text="my card is lost, please block it")
+    record(stage.ledger, for_review(), text="my card is lost, please block it now")
+    ann = person(stage.ledger, "ann")
+    first = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["id"]
+    body = {"answer": {"intent": "other", "order": None}, "next": {}}
+    second = call(stage, ann, "POST", f"/v1/reviews/{first}/settle", body)[1]["review"]["id"]
+    (like,) = call(stage, ann, "GET", f"/v1/reviews/{second}/similar")[1]["similar"]
+    assert like["answer"]["intent"] == "other" and like["by"] == "ann"
+
+
+def test_marked_text_becomes_the_fields_value(stage: Stage) -> None:
+    ann = person(stage.ledger, "ann")
+    body = {"field": "order", "text": " AB1234 "}
+    assert call(stage, ann, "POST", "/v1/workloads/support/reviews/value", body) == (200, {"value": "AB1234"})
+    assert call(stage, ann, "POST", "/v1/workloads/support/reviews/value", {"field": "no", "text": "x"})[0] == 400
+
+
+def test_without_a_key_or_a_session_nothing_is_shown(stage: Stage) -> None:
+    record(stage.ledger, for_review())
+    assert call(stage, "", "POST", "/v1/workloads/support/reviews/next", {})[0] == 401
+    assert call(stage, "", "GET", "/v1/workloads/support/reviews")[0] == 401
+    assert call(stage, person(stage.ledger, "ann"), "POST", f"/v1/reviews/{2**80}/hold")[0] == 404

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from commands import CHECK, KEYS, RUNG, UNDECIDED, WEATHER, Caller, Ended, run_r
 from rung.cli.console import decisions_table, out
 from rung.ledger import open_ledger
 from rung.models.encoder import Encoder
+from rung.release import ledger_of
+from rung.workload import load
 from small_workload import CONTENT, INTENTS, messages, put_to_work, with_mixed, write_workload
 
 
@@ -404,6 +407,38 @@ def test_in_a_terminal_cases_are_settled_one_after_the_other(guarded: Path, call
     assert b"Enter keeps the suggestion" in said and b"1 problem" in said and b"2 waiting" in said
     (settled,) = re.findall(rb"settled \w+: (.*)\r", said)
     assert json.loads(settled)["intent"] == "refund" and json.loads(settled)["order"] == "AB1234"
+
+
+def test_who_has_a_case_is_said_and_nobody_else_settles_it(guarded: Path, call: Caller) -> None:
+    decision = call("decide", guarded, UNDECIDED, "--json").document["id"]
+    now = datetime.now(UTC)
+    ledger = ledger_of(load(guarded))
+    held = ledger.queue.take("small", "grace", now, now + timedelta(hours=1))
+    assert held is not None and call("review", guarded, "--json").document[0]["held_by"] == "grace"
+    assert "grace has it" in call("review", guarded).out
+    refused = call("review", guarded, "--settle", decision)
+    assert refused.status == 1 and "grace is looking at this one" in refused.err
+    ledger.queue.release(held.seq, "grace")
+    assert call("review", guarded, "--settle", decision).status == 0
+    asyncio.run(ledger.close())
+
+
+def test_what_was_settled_may_become_gold_and_says_how_far_people_agree(guarded: Path, tmp_path: Path, call: Caller) -> None:
+    decision = call("decide", guarded, UNDECIDED, "--json").document["id"]
+    call("review", guarded, "--settle", decision, "--answer", '{"intent": "login"}')
+    output = tmp_path / "candidates.jsonl"
+    assert call("gold", "candidates", guarded, "--output", output, "--json").document["written"] == 1
+    (line,) = map(json.loads, output.read_text().splitlines())
+    assert line["expected"] == {"intent": "login", "order": "AB1234"} and line["source"]["look"] == "unsure"
+    with (guarded / "gold.jsonl").open("a") as gold:
+        gold.write(output.read_text())
+    assert "0 of 1 settled cases" in call("gold", "candidates", guarded, "--output", output).out and output.read_text() == ""
+    kept = (guarded / "gold.jsonl").read_bytes()
+    assert call("gold", "candidates", guarded, "--output", guarded / "gold.jsonl").status == 2
+    assert (guarded / "gold.jsonl").read_bytes() == kept
+    agreed = call("gold", "agreement", guarded, "--json").document["fields"]
+    assert agreed["intent"] == {"n": 0, "agreed": 0, "kappa": None, "interval": [-1.0, 1.0]}
+    assert "intent: 0 of 0 cases settled alike by two" in call("gold", "agreement", guarded).out
 
 
 # keys and the ledger's address

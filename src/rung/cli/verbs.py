@@ -251,7 +251,7 @@ def review(
     if settle is not None:
         settle_one(ledger, workload, Verdict(settle, fields, user(), note), json_)
     elif json_ or not sys.stdin.isatty():
-        list_waiting(ledger, workload, limit, json_)
+        list_waiting(ledger, workload, user(), limit, json_)
     else:
         settle_in_turn(ledger, workload, user(), limit)
 
@@ -304,6 +304,30 @@ def check_gold(file: File, json_: Json = False) -> None:
     from rung.cli.curating import check_gold as run
 
     run(load(file), json_)
+
+
+@gold.command()
+def candidates(
+    file: File,
+    output: Annotated[Path, typer.Option(help="Lines that may become gold, as JSON Lines; written anew.")],
+    json_: Json = False,
+) -> None:
+    """Write what people settled, and what is not in gold yet, as lines that may become gold, each with where it comes from."""
+    from rung.cli.reviewing import write_candidates
+    from rung.release import ledger_of
+
+    workload = load(file)
+    write_candidates(ledger_of(workload), workload, output, json_)
+
+
+@gold.command()
+def agreement(file: File, json_: Json = False) -> None:
+    """How far people agree, field by field, on the cases that two of them settled without knowing of each other."""
+    from rung.cli.reviewing import show_agreement
+    from rung.release import ledger_of
+
+    workload = load(file)
+    show_agreement(ledger_of(workload), workload, json_)
 
 
 @keys.command("add")

@@ -63,14 +63,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The derived acceptance level and the evidence for it: of `cases` calibration cases `answered` were answered, `wrong` of
-    them wrongly. `bound` is the exact bound on the error at this level taken by itself; what the walk proves is the promise."""
+    """The derived acceptance level and the evidence for it: of `cases`, which `source` names, `answered` were answered, `wrong`
+    of them wrongly. `bound` is the exact bound on the error at this level by itself; what the walk proves is the promise."""
 
     level: float
     cases: int
     answered: int
     wrong: int
     bound: float
+    source: str = "calibration cases"
 
 
 def levels(rehearsal: Judged, cases: int, promise: Promise) -> list[float]:

@@ -192,7 +192,7 @@ def describe_outcome(evidence: Evidence, name: str, part: str = "test") -> str:
     seen = "that neither training nor calibration has seen" if part == "test" else "that it was made from, so this is no evidence"
     lines = [
         f"{name}. Promise: of the cases answered without a person at most {promise.error * 100:g}% are wrong, with {sure}.",
-        f"Kept on {threshold.cases:,} calibration cases: {threshold.answered:,} answered, {threshold.wrong:,} wrong, at most "
+        f"Kept on {threshold.cases:,} {threshold.source}: {threshold.answered:,} answered, {threshold.wrong:,} wrong, at most "
         f"{threshold.bound:.2%} at this level.",
         "",
         f"On {evidence.cases:,} {part} cases {seen}:",

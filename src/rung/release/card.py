@@ -18,7 +18,8 @@ _TRAINED: frozenset[Recipe] = frozenset({"finetune", "lora", "distil", "prune"})
 
 
 def lineage_of(workload: Workload, evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """What a release was made from and with: gold, the release it goes on from, each tier's recipe, seed, versions."""
+    """What a release was made from and with: gold, the release it goes on from, the one it is with a higher acceptance
+    level, each tier's recipe, seed, versions."""
     tiers = [_tier(tier) for tier in workload.tiers]
     learnt = any(tier.get("recipe") in _TRAINED for tier in tiers)
     names = [name for name in _LIBRARIES if learnt or name not in ("torch", "peft")]
@@ -26,6 +27,7 @@ def lineage_of(workload: Workload, evidence: Mapping[str, Any]) -> dict[str, Any
         "workload": workload.name,
         "gold": evidence.get("gold", {}),
         "parent": evidence.get("parent"),
+        **({"tightened": evidence["tightened"]["from"]} if "tightened" in evidence else {}),
         "tiers": tiers,
         "seed": SEED,
         "python": platform.python_version(),
@@ -48,6 +50,7 @@ def card_of(workload: Workload, evidence: Mapping[str, Any], lineage: Mapping[st
     asked = "\n".join(f"- `{field.name}`, filled by {field.fill}" for field in workload.fields)
     made = "\n".join(f"- {_line(tier)}" for tier in lineage["tiers"])
     gold = lineage["gold"]
+    before = f", as release {lineage['tightened']}, which it is with a higher level" if "tightened" in lineage else ""
     return f"""---
 {yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).rstrip()}
 ---
@@ -69,7 +72,7 @@ cases from elsewhere: the promise says nothing about them.
 {made}
 - Gold: {gold.get("cases", "?")} agreed cases, hash `{gold.get("digest", "?")}`; train {gold.get("train", "?")}, calibration \
 {gold.get("calibration", "?")}, test {gold.get("test", "?")}.
-- Goes on from: {lineage["parent"] or "no earlier release"}. Seed {lineage["seed"]}. Python {lineage["python"]}, \
+- Goes on from: {lineage["parent"] or "no earlier release"}{before}. Seed {lineage["seed"]}. Python {lineage["python"]}, \
 {", ".join(f"{name} {number}" for name, number in lineage["libraries"].items())}.
 
 ## Evidence

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,7 @@ from rung.release.card import card_of, lineage_of
 from rung.workload import SpecialistTier, Workload, load
 
 TIERS = "tiers"  # where in a release each specialist has its folder
+CASCADE = "cascade.json"
 LEARNT = "learnt.json"
 SEEN = "seen.json"
 FORMAT = 6  # raise it when a release of an earlier Rung must be trained again
@@ -104,10 +105,7 @@ def inputs_of(workload: Workload, encoder: Encoder) -> str:
 
 def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str, Any], report: str) -> Release:
     """Write a release into `.rung/releases/<id>` beside the workload. All of it appears at once or not at all."""
-    releases = workload.state / "releases"
-    releases.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=releases, prefix=".draft-"))
-    try:
+    with _drafted(workload.state / "releases") as draft:
         for name, content in source_files(workload).items():
             target = draft / "workload" / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,26 +113,53 @@ def freeze(workload: Workload, parts: Parts, inputs: str, evidence: Mapping[str,
         for name, specialist in parts.specialists.items():
             specialist.save(draft / TIERS / name)
         calibrations = {name: asdict(calibration) for name, calibration in parts.calibrations.items()}
-        cascade = {"level": parts.level, "calibrations": calibrations, "shown": {**parts.shown}}
-        _write(draft / "cascade.json", cascade)
-        _write(draft / "evidence.json", evidence)
+        _write(draft / CASCADE, {"level": parts.level, "calibrations": calibrations, "shown": {**parts.shown}})
         _write(draft / LEARNT, dict(parts.learnt))
         _write(draft / SEEN, sorted(parts.seen))
-        (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
-        lineage = lineage_of(workload, evidence)
-        _write(draft / "lineage.json", lineage)
-        (draft / "README.md").write_text(card_of(workload, evidence, lineage, report), encoding="utf-8")
-        manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
-        _write(draft / "manifest.json", manifest)
-        folder = releases / _identity(manifest)
-        with suppress(ReleaseError):
-            return load_release(folder)  # the same content is the same release
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
-        _sync(draft)
-        os.replace(draft, folder)
-        _sync(releases, deep=False)
+        return _seal(draft, workload, inputs, evidence, report)
+
+
+def freeze_at(release: Release, level: float, evidence: Mapping[str, Any], report: str) -> Release:
+    """The same release with another acceptance level and the evidence for that, beside it; all else byte for byte."""
+    with _drafted(release.folder.parent) as draft:
+        for name in ("workload", TIERS):
+            if (release.folder / name).is_dir():
+                shutil.copytree(release.folder / name, draft / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in (LEARNT, SEEN):
+            shutil.copyfile(release.folder / name, draft / name)
+        cascade = json.loads((release.folder / CASCADE).read_text(encoding="utf-8"))
+        _write(draft / CASCADE, {**cascade, "level": level})
+        return _seal(draft, load_workload(release), release.inputs, evidence, report)
+
+
+@contextmanager
+def _drafted(releases: Path) -> Generator[Path]:
+    """A folder to fill, which is gone afterwards, unless it was moved."""
+    releases.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=releases, prefix=".draft-"))
+    try:
+        yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _seal(draft: Path, workload: Workload, inputs: str, evidence: Mapping[str, Any], report: str) -> Release:
+    """Add to a draft what is known of it, and give it its name."""
+    _write(draft / "evidence.json", evidence)
+    (draft / "report.txt").write_text(report + "\n", encoding="utf-8")
+    lineage = lineage_of(workload, evidence)
+    _write(draft / "lineage.json", lineage)
+    (draft / "README.md").write_text(card_of(workload, evidence, lineage, report), encoding="utf-8")
+    manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
+    _write(draft / "manifest.json", manifest)
+    releases = draft.parent
+    folder = releases / _identity(manifest)
+    with suppress(ReleaseError):
+        return load_release(folder)  # the same content is the same release
+    shutil.rmtree(folder, ignore_errors=True)  # damaged, or not there
+    _sync(draft)
+    os.replace(draft, folder)
+    _sync(releases, deep=False)
     return load_release(folder)
 
 

@@ -55,7 +55,8 @@ def test_the_text_is_what_a_manager_was_promised(ledger: Ledger) -> None:
     settle(ledger, slow[:5])
     settle(ledger, people[:1])
     golden = Path(__file__).parent / "golden" / "report.txt"
-    assert report(ledger, WORKLOAD, NOON - timedelta(days=1)).text() + "\n" == golden.read_text()
+    said = report(ledger, WORKLOAD, NOON - timedelta(days=1), NOON + timedelta(days=1)).text()
+    assert said + "\n" == golden.read_text()
 
 
 def test_the_document_has_the_same_numbers_with_their_units(ledger: Ledger) -> None:
@@ -75,6 +76,21 @@ def test_the_document_has_the_same_numbers_with_their_units(ledger: Ledger) -> N
     assert specialist["error"] == document["error"]
     assert (frontier["settled_cases"], frontier["error"], frontier["cost_usd"]) == (0, None, pytest.approx(0.1))
     assert (person["decided"]["cases"], person["decided"]["of_cases"], person["decided"]["share"]) == (2, 100, 0.02)
+
+
+def test_the_document_and_the_text_tell_the_promise_and_the_money_alike(ledger: Ledger) -> None:
+    record(ledger, *(drawn := [accepted() for _ in range(40)]), drawn=0.5)
+    settle(ledger, drawn, wrong=20)
+    said = report(ledger, WORKLOAD, now=NOON + timedelta(hours=10))
+    document = json.loads(json.dumps(said.document()))
+    assert said.standing.state == "broken" and said.standing.sentence in said.text()
+    assert document["live_promise"] == said.standing.document()
+    money = document["money"]
+    assert money["machine_usd"] == pytest.approx(10 * 0.10)  # one machine for ten hours
+    assert money["people_usd"] == pytest.approx(40 * 30 / 60)  # forty answers checked in a minute each
+    assert money["total_usd"] == pytest.approx(money["endpoints_usd"] + money["machine_usd"] + money["people_usd"])
+    assert money["assumptions"]["review_seconds"] == {"value": 60.0, "unit": "s", "source": "the workload file"}
+    assert "Money: A case cost $0.526 with everything in it" in said.text()
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 5, 6, 10])

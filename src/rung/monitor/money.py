@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any
 
 from rung.cascade import PERSON
+from rung.charts import spell
 from rung.ledger import Effort, Record, Reviewed, Tally
 from rung.workload import Costs, EndpointTier, SpecialistTier, Workload
 
@@ -317,3 +318,24 @@ def _large(workload: Workload, used: Tokens | None) -> dict[str, Assumption]:
         seconds = round(used.seconds, 3) if used else 1.0
         found["large_seconds"] = Assumption("Its machine's time for one case", "s", seconds, counted, 86_400)
     return found
+
+
+def sentences(money: Money) -> list[str]:
+    """The money in words, for people."""
+    cost, turn, value = money.cost, money.crossover, {name: each.value for name, each in money.assumed.items()}
+    if not cost.decisions:
+        return []
+    each = [spell(part / cost.decisions, "USD") for part in (cost.total, cost.endpoints, cost.machine, cost.people)]
+    said = ["A case cost {} with everything in it: {} asked by endpoints, {} for machines, {} for people.".format(*each)]
+    more = "less" if money.saved >= 0 else "more"
+    alone = f"The large model alone would have cost {spell(money.alone, 'USD')} for the same cases"
+    said.append(f"{alone}, with {value['left']:g} % of them left to people; this cost {spell(abs(money.saved), 'USD')} {more}.")
+    if turn.month:
+        full = f"a full machine costs {spell(turn.month / turn.capacity, 'USD')} a case"
+        never = f"Own hardware does not pay: {full}, and saves {spell(max(turn.saved, 0), 'USD')} of the large model's bill."
+        pays = f"Own hardware is cheaper than the large model's bill from {turn.volume or 0:,} cases a month on"
+        said.append(never if turn.volume is None else f"{pays}; these came at {money.volume:,.0f} a month.")
+        joules = f"{money.joules:.3g}"
+        busy = f"Cases kept the machines busy for at most {spell(money.utilisation, 'share')} of the time"
+        said.append(f"{busy}, and took about {joules} J each: their seconds there at {value['watts']:g} W, not metered.")
+    return said

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil, log, log1p
 from typing import Any
 
 from rung.cascade import PERSON
+from rung.core import Outcome
 from rung.ledger import Ledger, Summary, TierSummary
+from rung.monitor.money import Money, assume, measure, price, sentences, tokens
+from rung.monitor.promise import Standing
+from rung.monitor.standings import standing
 from rung.statistics.binomial import lower_bound, upper_bound
 from rung.workload import Promise, Workload
+
+ASKED = 200  # escalated decisions, the latest, over which the large model's tokens are counted
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ class Report:
 
     `error` is the share wrong among all settled answers that were given without a person, None while there are none;
     `waiting` counts cases that a person has still to decide. `p50` and `p99` are seconds, `cost` is in US dollars, `volume`
-    in cases a month.
+    in cases a month. `standing` is what the random sample says of the promise of the release at work, since it was promoted;
+    `money` the whole cost, people and machines included.
     """
 
     workload: str
@@ -80,6 +88,8 @@ class Report:
     p99: float | None
     cost: float
     volume: int | None
+    standing: Standing
+    money: Money
 
     @property
     def cost_per_case(self) -> float | None:
@@ -107,6 +117,8 @@ class Report:
             "cost_usd": self.cost,
             "cost_usd_per_case": self.cost_per_case,
             "cost_usd_per_month": self.cost_per_month,
+            "live_promise": self.standing.document(),
+            "money": self.money.document(),
         }
 
     def text(self) -> str:
@@ -118,9 +130,12 @@ class Report:
         return "\n".join([head, "", *_table(self.rungs), "", *_sentences(self)])
 
 
-def report(ledger: Ledger, workload: Workload, since: datetime | None = None) -> Report:
-    """What the ledger says about a workload, since a time or altogether."""
+def report(ledger: Ledger, workload: Workload, since: datetime | None = None, now: datetime | None = None) -> Report:
+    """What the ledger says about a workload, since a time or altogether, up to now."""
     summary = ledger.summary(workload.name, since)
+    release = ledger.current_release(workload.name)
+    reviewed = ledger.queue.reviewed(workload.name)
+    mine = [one for one in reviewed if release in (None, one.release)]
     answered = [tier for name, tier in summary.tiers.items() if name != PERSON]
     settled = sum(tier.settled for tier in answered)
     return Report(
@@ -135,7 +150,19 @@ def report(ledger: Ledger, workload: Workload, since: datetime | None = None) ->
         p99=summary.p99,
         cost=summary.cost,
         volume=workload.volume,
+        standing=standing(mine, workload.promise),
+        money=_money(ledger, workload, since, now or datetime.now(UTC)),
     )
+
+
+def _money(ledger: Ledger, workload: Workload, since: datetime | None, now: datetime) -> Money:
+    """Machines are paid from the hour of the first decision in this time on."""
+    tallies = ledger.tallies(workload.name, since or _EPOCH, now)
+    start = max(tallies[0].hour, since or _EPOCH) if tallies else now
+    checked = ledger.queue.reviewed(workload.name, start)
+    usage = measure(workload, tallies, checked, (now - start) / timedelta(hours=1))
+    escalated = ledger.list(workload.name, Outcome.ESCALATED, since, ASKED)
+    return price(usage, assume(workload, usage, ledger.queue.effort(workload.name, since), tokens(workload, escalated)))
 
 
 def _rungs(summary: Summary, workload: Workload) -> Iterator[Rung]:
@@ -182,10 +209,12 @@ def _row(rung: Rung) -> tuple[str, ...]:
 def _sentences(report: Report) -> Iterator[str]:
     people = report.rungs[-1].decided
     yield f"Error: {_error(report, people.of - people.count)}"
+    yield f"Promise: {report.standing.sentence}"
     yield f"People: {_cases(people.count)} went to a person; {report.waiting:,} still to be decided."
     yield f"Time: half of the cases took at most {report.p50:.3f} s, 99% at most {report.p99:.3f} s."
     each, month = f"Cost: {report.cost_per_case:.6f} US dollars a case", report.cost_per_month
     yield f"{each}." if month is None else f"{each}, {month:,.2f} a month at {report.volume:,} cases."
+    yield f"Money: {' '.join(sentences(report.money))}"
     yield (
         f"Bounds: each holds with {report.promise.confidence:.0%} confidence, if the cases, and those settled among them, are as "
         "good as drawn at random."

@@ -1,6 +1,6 @@
 """What the cascade would not decide alone, and a share of what it did, is put to people; their verdicts become gold.
 
-Knows nothing about models, thresholds or how people are asked.
+Knows nothing about how cases are decided, or on which pages people are asked.
 """
 
 from rung.review.candidates import gold_lines

@@ -30,7 +30,7 @@ LISTED = 500  # open reviews that are looked through for those that fit a filter
 LONGEST_NOTE = 10_000  # characters
 LONGEST_TIME = 3_600.0  # seconds that a review is taken to have needed at most: somebody was at lunch
 
-LARGEST = 2**63 - 1  # a review's number
+LONGEST_NUMBER = 19  # digits: a database's integers have no more
 
 Result = TypeVar("Result")
 Seconds = Annotated[float, Meta(ge=0)]
@@ -104,12 +104,12 @@ class Reviews:
             route("/v1/workloads/{name}/reviews", self._list, "GET"),
             route("/v1/workloads/{name}/reviews/next", self._next),
             route("/v1/workloads/{name}/reviews/value", self._read),
-            route("/v1/reviews/{id:int}/hold", self._hold),
-            route("/v1/reviews/{id:int}/release", self._release),
-            route("/v1/reviews/{id:int}/draft", self._draft),
-            route("/v1/reviews/{id:int}/settle", self._settle),
-            route("/v1/reviews/{id:int}/reopen", self._reopen),
-            route("/v1/reviews/{id:int}/similar", self._similar, "GET"),
+            route("/v1/reviews/{id}/hold", self._hold),
+            route("/v1/reviews/{id}/release", self._release),
+            route("/v1/reviews/{id}/draft", self._draft),
+            route("/v1/reviews/{id}/settle", self._settle),
+            route("/v1/reviews/{id}/reopen", self._reopen),
+            route("/v1/reviews/{id}/similar", self._similar, "GET"),
         ]
 
     async def _list(self, request: Request) -> Response:
@@ -136,7 +136,7 @@ class Reviews:
         return _shown(await _done(hold))
 
     async def _release(self, request: Request) -> Response:
-        await asyncio.to_thread(self._ledger.queue.release, request.path_params["id"], request.state.caller)
+        await asyncio.to_thread(self._ledger.queue.release, _number(request), request.state.caller)
         return _shown(None)
 
     async def _draft(self, request: Request) -> Response:
@@ -148,7 +148,7 @@ class Reviews:
             self._ledger.queue.draft(review.seq, request.state.caller, body.answer, now, now + workload.review.lease)
 
         await _done(keep)
-        return respond({"drafted": request.path_params["id"]})
+        return respond({"drafted": _number(request)})
 
     async def _settle(self, request: Request) -> Response:
         body, by = await read(request, Settled), request.state.caller
@@ -163,7 +163,7 @@ class Reviews:
                 settle_review(self._ledger, workload, review, verdict, datetime.now(UTC), seconds)
             return self._take(workload, by, body.next.wanted) if body.next else None
 
-        return _shown(await _done(settle), settled=request.path_params["id"])
+        return _shown(await _done(settle), settled=_number(request))
 
     async def _reopen(self, request: Request) -> Response:
         def reopen() -> Question:
@@ -193,8 +193,8 @@ class Reviews:
         return self._lives[name].workload
 
     def _find(self, request: Request) -> tuple[Workload, Review]:
-        number = request.path_params["id"]
-        review = self._ledger.queue.find(number) if number <= LARGEST else None
+        number = _number(request)
+        review = self._ledger.queue.find(number)
         if review is None or review.record.workload not in self._lives:
             raise Refusal(404, "review_not_found", f"There is no review {number} here.", "id")
         return self._workload(review.record.workload), review
@@ -214,6 +214,12 @@ class Reviews:
                 except ReviewTaken:  # somebody was faster
                     continue
         return None
+
+
+def _number(request: Request) -> int:
+    """The review that the address names; 0, which none has, for what is no number."""
+    said = request.path_params["id"]
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < LONGEST_NUMBER else 0
 
 
 def _shown(one: Question | None, **said: int) -> Response:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from rung.cli.arguments import File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
+from rung.cli.tightening import tighten
 from rung.cli.trying import ab, canary, shadow, stop, trial
 from rung.workload import Workload, WorkloadError, load
 
@@ -141,7 +142,7 @@ def say_difference(
         hint(f"{len(found.flips) - ROWS:,} more with --json")
 
 
-for verb in (shadow, canary, ab, trial, stop):
+for verb in (shadow, canary, ab, trial, stop, tighten):
     releases.command()(verb)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 SERIOUS = ("serious", "critical")
 
@@ -35,9 +36,14 @@ def watched(page: Page) -> list[str]:
     """What goes wrong on the page from now on: errors of scripts, what its policy forbids, requests that leave this machine."""
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: wrong.append(message.text) if _bad(message) else None)
     page.on("request", lambda request: wrong.append(request.url) if "//127.0.0.1" not in request.url[:20] else None)
     return wrong
+
+
+def _bad(message: ConsoleMessage) -> bool:
+    """An error, but for the browser's remark that an answer was refused: what is refused the page tells."""
+    return message.type == "error" and not re.search(r"status of (400|409)", message.text)
 
 
 def findings(page: Page) -> list[Any]:

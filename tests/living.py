@@ -6,6 +6,7 @@ import asyncio
 import random
 from datetime import datetime, timedelta
 
+from records import run
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem, Verdict
 from rung.ledger import Ledger, Record
 
@@ -30,7 +31,7 @@ def populate(
     async def write() -> None:
         await asyncio.gather(*map(ledger.record, records))
 
-    asyncio.run(write())
+    run(write())
     for record in records:
         waits = record.drawn is not None or record.decision.outcome is Outcome.REVIEW
         if waits and chance.random() < 0.7:

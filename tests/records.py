@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any, TypeVar
 
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem
 from rung.ledger import Ledger, Record
 
+Result = TypeVar("Result")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _ids = count(1)
 
@@ -42,8 +46,14 @@ def record(
     async def all_at_once() -> None:
         await asyncio.gather(*map(ledger.record, records))
 
-    asyncio.run(all_at_once())
+    run(all_at_once())
     return records
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run something to its end in a thread of its own: while a test has a page open, this one is the browser's."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def ids(records: object) -> list[str]:

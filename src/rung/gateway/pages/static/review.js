@@ -12,7 +12,7 @@ let current = 0; // the field that keys act on
 let past = []; // numbers of cases seen before this one, for going back
 let last = null; // the one settled last, for undo
 let busy = false;
-let waitingKeys = []; // pressed while the server was asked
+const waitingKeys = []; // pressed while the server was asked
 let shownAt = 0;
 let touched = 0;
 
@@ -48,9 +48,7 @@ async function once(work) {
   } finally {
     busy = false;
   }
-  const keys = waitingKeys;
-  waitingKeys = [];
-  keys.forEach(press);
+  while (waitingKeys.length && !busy) press(waitingKeys.shift());
 }
 
 function refuse(error) {

@@ -154,7 +154,8 @@ def _table(table: Table) -> str:
         for row in table.rows
     )
     body = "\n".join(element("tr", row) for row in rows)
-    return element("div", element("table", f"<thead>{element('tr', header)}</thead>\n<tbody>\n{body}\n</tbody>"), class_="scroll")
+    inside = element("table", f"<thead>{element('tr', header)}</thead>\n<tbody>\n{body}\n</tbody>")
+    return element("div", inside, class_="scroll", tabindex="0")  # so that the arrow keys can scroll it
 
 
 def _callout(callout: Callout) -> str:

@@ -13,7 +13,7 @@ from rung.charts.references import Reference
 from rung.charts.scales import TICK, Axis
 from rung.charts.units import spell
 
-HEIGHT = 300.0
+HEIGHTS = {WIDE: 400.0, NARROW: 340.0}  # as those of lines, beside which columns stand
 GAP = 0.22  # of a column's room, left free
 
 
@@ -49,7 +49,7 @@ def _draw(parts: Sequence[tuple[str, str]], rows: Sequence[Column], y: Axis, ref
     x = Axis("time (UTC)", "time")
     tops = [sum(row.amounts) for row in rows]
     shown = [0.0, *tops, *([reference.value] if reference else [])]
-    plot = frame((x, [rows[0].at, rows[-1].until]), (y, shown), (0, top, size, HEIGHT + top), tight=True)
+    plot = frame((x, [rows[0].at, rows[-1].until]), (y, shown), (0, top, size, HEIGHTS[size] + top), tight=True)
     marks = [names, grid(plot, x, y)]
     marks += [_column(parts, row, y, plot) for row in rows]
     if reference:
@@ -58,7 +58,7 @@ def _draw(parts: Sequence[tuple[str, str]], rows: Sequence[Column], y: Axis, ref
         marks.append(element("g", told + stroke(plot.left, at, plot.right, at, "reference")))
         name = fit(reference.label, plot.right - plot.left, TICK)
         marks.append(words(name, plot.right, at - 5, "tick name", "end"))
-    return Drawing(size, HEIGHT + top, "".join(marks))
+    return Drawing(size, HEIGHTS[size] + top, "".join(marks))
 
 
 def _column(parts: Sequence[tuple[str, str]], row: Column, y: Axis, plot: Plot) -> str:

@@ -91,7 +91,8 @@ def _ticked(bare: Scale, unit: Unit, count: int, tight: bool) -> Scale:
             low, high = _round_down(low), 1 / _round_down(1 / high)
         ticks = [0.0] * (bare.gutter != 0) + _powers(low, high, count)
     else:
-        step = max(_round_step((high - low) / count), 1.0 if unit == "count" else 0.0)
+        step = _round_step((high - low) / count)
+        step = (max(step, 1.0) if step != 2.5 else 5.0) if unit == "count" else step  # nobody counts halves
         if not tight:
             first = math.floor(low / step + 1e-9)
             low, high = first * step, max(math.ceil(high / step - 1e-9), first + 1) * step

@@ -237,7 +237,7 @@ def assume(workload: Workload, usage: Usage, effort: Effort, used: Tokens | None
         "person_hour": Assumption("A person", "$ an hour", costs.person_hour, file),
         "review_seconds": Assumption("A person's time for one case", "s", round(timed, 1), clock, 86_400),
         **_large(workload, used),
-        "left": Assumption("Left to people by the large model alone", "%", round(100 * share, 1), "assumed: as many as now", 100),
+        "left": Assumption("Left to people by the large model alone", "%", round(100 * share, 3), "assumed: as many as now", 100),
         "watts": Assumption("Power of a busy core", "W", WATTS, "assumed, not metered", 100_000),
     }
 

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from rung.charts import Block, render_fragment
 from rung.gateway.guard import Guard
 from rung.gateway.pages import words
+from rung.gateway.pages.past import Past
 from rung.gateway.pages.visitors import Visitors
 from rung.gateway.refusal import Refusal
 from rung.gateway.wire import receive
@@ -59,6 +60,7 @@ class Site:
         """Read the templates and files that the pages are made of."""
         self.lives = lives
         self.ledger = ledger
+        self._pasts = {name: Past(live.workload, ledger) for name, live in lives.items()}
         self.visitors = visitors
         self._guard = guard
         self._files = _read_files()
@@ -81,6 +83,10 @@ class Site:
         if name not in self.lives:
             raise Refusal(404, "workload_not_found", f"There is no workload {name[:100]!r} here.")
         return self.lives[name]
+
+    def past(self, request: Request) -> Past:
+        """What has become of that workload's cases."""
+        return self._pasts[self.live(request).workload.name]
 
     def render(self, request: Request, template: str, status: int = 200, **data: Any) -> Response:
         """A page in its frame. `data` is what the template shows; `title` and `tab` (of `TABS`) may be among it."""

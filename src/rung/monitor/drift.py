@@ -6,8 +6,9 @@ False alarms. A window's `level` is its part of what may be spent: `budget(days)
 that passed since the last one. Each p-value is exact (`signals`) and Holm corrects for the signals. By the union bound the chance
 of any false alarm in a month, of any signal in any window, is then at most 5 %, however many windows there are, whether or not
 they overlap, and though all are compared with one reference. Assumed: without drift, the cases of the reference and of a window
-come in no particular order (are exchangeable). A weekend that differs from the week is drift to this test, so a reference holds
-whole weeks; a customer who writes forty times is forty cases.
+come in no particular order (are exchangeable). A night that differs from the day, or a weekend from the week, is drift to this
+test: a reference holds whole weeks, and where `WINDOW` cases come in less than a day, a window is as many drawn blindly from the
+last day. A customer who writes forty times is forty cases.
 
 Which reference. Production differs from gold from its first day: gold is chosen by people. So the reference of a release is what
 it saw first, `REFERENCE` cases or a week, whichever is more, and `compare(gold, reference, 0.05)` says once how representative
@@ -23,7 +24,7 @@ from rung.monitor.clusters import EXAMPLES, Cluster, Surroundings, cluster, look
 from rung.monitor.signals import Finding, examine
 from rung.statistics.paired import holm
 
-REFERENCE, WINDOW, EVERY = 4000, 1000, 250  # cases
+REFERENCE, WINDOW, EVERY = 6000, 1000, 100  # cases
 MONTH = 30.0  # days
 
 

@@ -33,12 +33,18 @@ _TROUBLE = {
 async def read(request: Request, shape: type[Shape]) -> Shape:
     """The request's body as an object of this shape. Raises Refusal whatever is wrong with it."""
     _require_json(request)
-    document = _decode(await receive(request))
-    _measure(document)
+    document = parse(await receive(request))
     try:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
         raise _mismatch(str(error)) from None
+
+
+def parse(body: bytes) -> Any:
+    """What a body says in JSON, if it is neither too deep nor too much. Raises Refusal."""
+    document = _decode(body)
+    _measure(document)
+    return document
 
 
 def require_text(text: str, param: str) -> str:

@@ -146,6 +146,7 @@ async def ask(
     app: Gateway, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> tuple[int, bytes]:
     """One request straight into the application, as a server would pass it on."""
+    path, _, query = path.partition("?")
     given = {"host": "127.0.0.1:8000", "content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http",
@@ -155,7 +156,7 @@ async def ask(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode("utf-8", "replace"),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in given.items()],
         "client": ("127.0.0.1", 1),

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from gateway_stage import Stage, ask, staged
-from records import accepted, for_review, record
-from rung.gateway import digest, new_key
+from gateway_stage import FakeLive, Stage, ask, staged, workload
+from records import NOON, accepted, for_review, record
+from rung.core import Verdict
+from rung.gateway import alarms, digest, new_key
+from rung.gateway.watching import Watch
 from rung.ledger import Ledger
+from rung.workload import Webhook
 
 
 @pytest.fixture
@@ -131,3 +137,55 @@ def test_without_a_key_or_a_session_nothing_is_shown(stage: Stage) -> None:
     assert call(stage, "", "POST", "/v1/workloads/support/reviews/next", {})[0] == 401
     assert call(stage, "", "GET", "/v1/workloads/support/reviews")[0] == 401
     assert call(stage, person(stage.ledger, "ann"), "POST", f"/v1/reviews/{2**80}/hold")[0] == 404
+
+
+# Back to whoever asked
+
+
+def test_a_caller_may_wait_for_the_person(stage: Stage) -> None:
+    (one,) = record(stage.ledger, for_review())
+    ann = person(stage.ledger, "ann")
+    path = f"/v1/decisions/{one.decision.id}"
+    assert call(stage, ann, "GET", path, None)[1]["verdict"] is None
+    settling = Timer(0.6, lambda: stage.ledger.settle(Verdict(one.decision.id, {"intent": "other"}, "ben"), datetime.now(UTC)))
+    settling.start()
+    status, said = call(stage, ann, "GET", f"{path}?wait=30")
+    assert status == 200 and said["verdict"]["answer"] == {"intent": "other"}
+    status, said = call(stage, ann, "GET", f"{path}?wait=forever")
+    assert (status, said["error"]["param"]) == (400, "wait")
+
+
+def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_not_there(tmp_path: Path, ledger: Ledger) -> None:
+    heard: list[Any] = []
+    answers = [500] * 2 * alarms.TRIES
+
+    async def listen(request: web.Request) -> web.Response:
+        heard.append(await request.json())
+        return web.Response(status=answers.pop(0) if answers else 200)
+
+    async def play() -> None:
+        app = web.Application()
+        app.router.add_post("/", listen)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/"
+        of = workload(tmp_path)
+        live = FakeLive(replace(of, review=replace(of.review, webhook=Webhook(url))), ledger)
+        watch = Watch(live, ledger)
+        await watch.look()
+        assert len(heard) == 2 * alarms.TRIES  # nobody took it
+        watch._unheard_until = 0.0
+        heard.clear()
+        await watch.look()
+        await watch.look()
+        await runner.cleanup()
+
+    waiting, right, wrong = (*record(ledger, for_review()), *record(ledger, accepted(), accepted(), drawn=0.1))
+    for one, intent in ((waiting, "other"), (right, "refund"), (wrong, "other")):
+        ledger.settle(Verdict(one.decision.id, {"intent": intent}, "ann"), NOON)
+    asyncio.run(play())
+    assert sorted((one["decision"], one["instead_of"]) for one in heard) == sorted(
+        [(waiting.decision.id, None), (wrong.decision.id, {"intent": "refund"})]
+    )

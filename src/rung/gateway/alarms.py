@@ -14,7 +14,7 @@ import re
 import smtplib
 import ssl
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -61,7 +61,13 @@ async def deliver(alarm: Alarm, channels: Iterable[Webhook | Email], pause: floa
     What may pass is tried `TRIES` times, `pause` seconds and then twice as many apart, so a channel may be told twice: by the
     `id` it knows.
     """
-    told = await asyncio.gather(*(_tell(channel, alarm, pause) for channel in channels))
+
+    def sender(channel: Webhook | Email) -> Callable[[], Awaitable[_Failure | None]]:
+        if isinstance(channel, Webhook):
+            return lambda: _post(channel, document(alarm))
+        return lambda: _mail(channel, alarm)
+
+    told = await asyncio.gather(*(_tell(channel, sender(channel), pause) for channel in channels))
     return [failure for failure in told if failure]
 
 
@@ -71,11 +77,16 @@ def signature(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={hmac.new(secret.encode(), f'{at}.'.encode() + body, sha256).hexdigest()}"
 
 
-async def _tell(channel: Webhook | Email, alarm: Alarm, pause: float) -> str | None:
+async def post(webhook: Webhook, said: Mapping[str, Any], pause: float = PAUSE) -> str | None:
+    """Post a document to a webhook, signed as alarms are; the reason in words if that failed `TRIES` times."""
+    return await _tell(webhook, lambda: _post(webhook, said), pause)
+
+
+async def _tell(channel: Webhook | Email, send: Callable[[], Awaitable[_Failure | None]], pause: float) -> str | None:
     tries = 0
     while True:
         tries += 1
-        failure = await (_post(channel, alarm) if isinstance(channel, Webhook) else _mail(channel, alarm))
+        failure = await send()
         if failure is None:
             return None
         if tries == TRIES or not failure.passing:
@@ -98,14 +109,14 @@ def _host(url: str) -> str | None:
         return None
 
 
-async def _post(webhook: Webhook, alarm: Alarm) -> _Failure | None:
+async def _post(webhook: Webhook, said: Mapping[str, Any]) -> _Failure | None:
     named = re.fullmatch("[A-Z][A-Z0-9_]*", webhook.to)
     url = os.environ.get(webhook.to, "") if named else webhook.to
     if not url:
         return _Failure("this environment variable is not set: give it the webhook's address")
     if not re.match("https?://", url) or not _host(url):
         return _Failure("this is not an http(s) address")
-    body = json.dumps(document(alarm)).encode()
+    body = json.dumps(said).encode()
     headers = {"content-type": "application/json", "user-agent": "rung"}
     if secret := os.environ.get("RUNG_WEBHOOK_SECRET"):
         headers[SIGNATURE] = signature(secret, body, int(time.time()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import traceback
 from collections.abc import AsyncGenerator, Sequence
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from rung.release import Live
 
 NOTE = 10_000  # characters of a verdict's note
+LONGEST_WAIT = 60.0  # seconds that a request may wait for a person
+PATIENT = 128  # such requests at once; further ones are answered as things are
+GLANCE = 0.25  # seconds between two looks for a verdict
 LEFT = 499  # what a request counts as when its caller has left before the answer
 
 _log = logging.getLogger("rung.gateway")
@@ -69,6 +73,7 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         self._metrics = Metrics()
         self._spans = open_spans()
+        self._patient = 0  # requests that wait for a person
         self._checking = asyncio.Lock()
         self._checked = (False, 0.0)
         visitors = pages.Visitors(ledger, open_access)
@@ -184,7 +189,7 @@ class Gateway:
 
     async def _show_decision(self, request: Request) -> Response:
         record = await self._record(request.path_params["id"])
-        verdict = await asyncio.to_thread(self._ledger.verdict, record.decision.id)
+        verdict = await self._verdict(record.decision, _patience(request.query_params.get("wait")))
         return respond(
             {
                 **record.decision.document(),
@@ -195,6 +200,19 @@ class Gateway:
                 "at": record.at.isoformat(),
             }
         )
+
+    async def _verdict(self, decision: Decision, patience: float) -> Verdict | None:
+        """What a person settled; of a case that waits for one, as soon as that is, or None after so many seconds."""
+        until = time.monotonic() + (patience if decision.answer is None and self._patient < PATIENT else 0.0)
+        self._patient += 1
+        try:
+            while True:
+                verdict = await asyncio.to_thread(self._ledger.verdict, decision.id)
+                if verdict is not None or time.monotonic() >= until:
+                    return verdict
+                await asyncio.sleep(GLANCE)
+        finally:
+            self._patient -= 1
 
     async def _settle(self, request: Request) -> Response:
         feedback = await read(request, Feedback)
@@ -276,6 +294,15 @@ def _refusal(error: Exception) -> Refusal:
         return Refusal(503, code, message, headers={"retry-after": "1"})
     _log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
     return Refusal(500, code, "Something went wrong here. The server's log tells where.")
+
+
+def _patience(said: str | None) -> float:
+    """The seconds that `wait` asks for. Raises Refusal."""
+    if said is None:
+        return 0.0
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", said) or float(said) > LONGEST_WAIT:
+        raise Refusal(400, "invalid_value", f"`wait` is a number of seconds, at most {LONGEST_WAIT:.0f}.", "wait")
+    return float(said)
 
 
 def _hostname(host: str) -> str:

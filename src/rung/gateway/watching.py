@@ -10,15 +10,15 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rung.core import RungError
-from rung.gateway.alarms import deliver
-from rung.ledger import Action, Alarm, Ledger, LedgerError
+from rung.gateway.alarms import deliver, post
+from rung.ledger import Action, Alarm, Ledger, LedgerError, Settled
 from rung.monitor.promise import Standing
 from rung.monitor.standings import WHOLE, standings
 from rung.monitor.stream import Sight, Stream
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PAUSE = 10.0  # seconds between two looks
 AGAIN = 300.0  # seconds until an alarm that nobody could be told of is told again
+GRACE = timedelta(seconds=10)  # in which a person may take back what they settled
 ACTOR = "rung watch"
 CALM = 0.05  # a signal whose p-value is above this in a window of new cases alone rings no more
 
@@ -43,7 +44,7 @@ class Watch:
         self._ledger = ledger
         self._stream: Stream | None = None
         self._encoder: Any = None
-        self._silent_until = 0.0
+        self._silent_until = self._unheard_until = 0.0
         self.standings: Mapping[str, Standing] = {}
         self.sight: Sight | None = None
         self.ringing: Sequence[Alarm] = ()
@@ -69,6 +70,7 @@ class Watch:
             if alarm.kind == "promise":
                 await self._act(alarm)
         await self._tell()
+        await self._tell_verdicts()
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self._live.workload.name, True)
 
     @property
@@ -177,3 +179,29 @@ class Watch:
             if channels and len(failures) == len(channels):  # nobody heard of it
                 await asyncio.to_thread(self._ledger.alarms.untell, alarm)
                 self._silent_until = now + AGAIN
+
+    async def _tell_verdicts(self) -> None:
+        """Post what people decided or corrected to whoever asked, once there was time to take it back."""
+        webhook, now = self._live.workload.review.webhook, time.monotonic()
+        if webhook is None or now < self._unheard_until:
+            return
+        before = datetime.now(UTC) - GRACE
+        while due := await asyncio.to_thread(self._ledger.queue.untold, self._live.workload.name, before):
+            failures = await asyncio.gather(*(post(webhook, _verdict(one)) for _, one in due))
+            unheard = [number for (number, _), failure in zip(due, failures, strict=True) if failure]
+            if unheard:
+                _log.error("%s: %d verdicts were not delivered: %s", self._live.workload.name, len(unheard), failures[-1])
+                await asyncio.to_thread(self._ledger.queue.untell, unheard)
+                self._unheard_until = now + AGAIN
+                return
+
+
+def _verdict(one: Settled) -> dict[str, Any]:
+    record, verdict = one.record, one.verdict
+    told = {"workload": record.workload, "decision": verdict.decision, "answer": dict(verdict.answer)}
+    return {
+        "id": verdict.decision,
+        **told,
+        "instead_of": record.decision.answer and dict(record.decision.answer),
+        "at": one.at.isoformat(),
+    }

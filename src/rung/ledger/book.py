@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
@@ -49,7 +50,8 @@ def open_ledger(url: str) -> Ledger:
     """The ledger at `sqlite:////folder/file.db` or `postgresql://user@server/database`, created and migrated where needed."""
     engine = connect(url)
     migrate(engine)
-    return Ledger(engine, Writer(connect(url)))
+    turn = Lock()
+    return Ledger(engine, Writer(connect(url), turn), turn)
 
 
 class Ledger:
@@ -59,11 +61,13 @@ class Ledger:
     LedgerError when the database cannot be used, and work again by themselves once it can.
     """
 
-    def __init__(self, engine: Engine, writer: Writer) -> None:
-        """Read and settle through one engine, record through the writer's own."""
+    def __init__(self, engine: Engine, writer: Writer, turn: Lock) -> None:
+        """Read and settle through one engine, record through the writer's own. Who settles takes turns with the writer: SQLite
+        has one writer at a time, and lets those who wait for it in as chance has it."""
         self._engine = engine
         self._writer = writer
-        self.queue = Queue(self._transaction)
+        self._turn = turn
+        self.queue = Queue(self._transaction, self._change)
         self.alarms = Alarms(self._transaction)
         self.people = People(self._transaction)
 
@@ -114,7 +118,7 @@ class Ledger:
 
     def settle(self, verdict: Verdict, at: datetime) -> None:
         """Keep a verdict. A later one on the same decision is the one that counts; both stay. Nobody need look at it any more."""
-        with self._transaction() as connection:
+        with self._change() as connection:
             judged = queries.judge(connection, verdict, at)
             connection.execute(insert(verdicts), judged)
             queue.close(connection, judged, verdict.by)
@@ -270,6 +274,11 @@ class Ledger:
         """Finish what is being recorded and end every connection."""
         await self._writer.close()
         self._engine.dispose()
+
+    @contextmanager
+    def _change(self) -> Generator[Connection]:
+        with self._turn, self._transaction() as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Generator[Connection]:

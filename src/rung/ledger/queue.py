@@ -44,9 +44,10 @@ def close(connection: Connection, judged: Row, by: str) -> None:
 class Queue:
     """The reviews of a ledger: `Ledger.queue`. All times are timezone-aware; all raise LedgerError as the ledger does."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        """Work in transactions such as these."""
+    def __init__(self, transaction: Transaction, change: Transaction) -> None:
+        """Look in such transactions, and change in such."""
         self._transaction = transaction
+        self._change = change
 
     def take(self, workload: str, by: str, now: datetime, until: datetime) -> Review | None:
         """The one that has waited longest of those that are free, held from now on; None if none is.
@@ -55,14 +56,14 @@ class Queue:
         """
         first = select(_c.seq).where(_open(), _c.workload == plain(workload), _free(by, now), _fit(by))
         first = first.order_by(_c.at, _c.seq).limit(1).with_for_update(skip_locked=True)
-        with self._transaction() as connection:
+        with self._change() as connection:
             held = update(reviews).where(_c.seq == first.scalar_subquery(), _open(), _free(by, now))
             seq = connection.execute(held.values(**_held(by, until)).returning(_c.seq)).scalar_one_or_none()
             return None if seq is None else _one(connection, seq)
 
     def hold(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
         """This one, held from now on, or for longer. Raises ReviewTaken."""
-        with self._transaction() as connection:
+        with self._change() as connection:
             held = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by)).values(**_held(by, until))
             if connection.execute(held).rowcount == 0:
                 raise _taken(connection, seq, now)
@@ -70,12 +71,12 @@ class Queue:
 
     def release(self, seq: int, by: str) -> None:
         """Give one back; nothing happens to one that is held by somebody else."""
-        with self._transaction() as connection:
+        with self._change() as connection:
             connection.execute(update(reviews).where(_c.seq == seq, _open(), _c.holder == plain(by)).values(holder="", until=0))
 
     def draft(self, seq: int, by: str, answer: Fields, now: datetime, until: datetime) -> None:
         """Keep what somebody has so far, and hold the review for longer. Raises ReviewTaken."""
-        with self._transaction() as connection:
+        with self._change() as connection:
             mine = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
             if connection.execute(mine.values(**_held(by, until), draft=encode(answer))).rowcount == 0:
                 raise _taken(connection, seq, now)
@@ -86,7 +87,7 @@ class Queue:
         `seconds` is how long it took. Raises ReviewTaken.
         """
         by = verdict.by
-        with self._transaction() as connection:
+        with self._change() as connection:
             done = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
             said = {"settled_at": micros(now), "settled_by": plain(by), "seconds": seconds, "draft": None}
             if connection.execute(done.values(**said)).rowcount == 0:
@@ -105,16 +106,21 @@ class Queue:
 
     def discard(self, seq: int, by: str, now: datetime) -> None:
         """Put one aside that cannot be settled: nobody is asked about it again, and it counts for nothing. Raises ReviewTaken."""
-        with self._transaction() as connection:
+        with self._change() as connection:
             done = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
             if connection.execute(done.values(settled_at=micros(now), settled_by=plain(by), draft=None)).rowcount == 0:
                 raise _taken(connection, seq, now)
 
     def reopen(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
         """Take back what the same person settled: its verdict counts no more, and is the draft. Raises ReviewTaken."""
-        with self._transaction() as connection:
+        with self._change() as connection:
             mine = update(reviews).where(_c.seq == seq, _c.settled_at.is_not(None), _c.settled_by == plain(by))
-            if connection.execute(mine.values(settled_at=None, settled_by=None, wrong=None, **_held(by, until))).rowcount == 0:
+            if (
+                connection.execute(
+                    mine.values(settled_at=None, settled_by=None, wrong=None, told=False, **_held(by, until))
+                ).rowcount
+                == 0
+            ):
                 raise _taken(connection, seq, now)
             review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
             again = delete(reviews).where(_c.decision == review["decision"], _second(), _open(), _c.seq != seq)
@@ -175,13 +181,37 @@ class Queue:
     def _read_settled(self, query: Select[*tuple[Any, ...]]) -> Sequence[Settled]:
         with self._transaction() as connection:
             found = connection.execute(query)
-            return [Settled(decode(one, Record), decode(two, Verdict), moment(at), look) for one, two, at, look in found]
+            return [_concluded(row) for row in found]
 
     def records(self, numbers: Sequence[int]) -> Mapping[int, Record]:
         """What these reviews are of, some hundreds at once."""
         query = select(_c.seq, decisions.c.body).join(decisions).where(_c.seq.in_(numbers))
         with self._transaction() as connection:
             return {seq: decode(body, Record) for seq, body in connection.execute(query)}
+
+    def untold(self, workload: str, before: datetime, limit: int = 100) -> Sequence[tuple[int, Settled]]:
+        """What was settled before then that nobody was told of, by review, oldest first: of all who ask, one is given it.
+
+        Told are verdicts on what was left to people, and those that found an answer wrong.
+        """
+        due = select(_c.seq).where(
+            _c.workload == plain(workload), _c.settled_at < micros(before), ~_c.told, _c.settled_at.is_not(None)
+        )
+        due = due.order_by(_c.settled_at, _c.seq).limit(limit).with_for_update(skip_locked=True)
+        claim = update(reviews).where(_c.seq.in_(due.scalar_subquery()), ~_c.told).values(told=True).returning(_c.seq)
+        newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, verdicts.c.withdrawn_at.is_(None))
+        last = newest.correlate(reviews).scalar_subquery()
+        with self._change() as connection:
+            mine = connection.execute(claim).scalars().all()
+            query = _settled().add_columns(_c.seq).select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == last))
+            worth = or_(_c.look == "unsure", and_(_c.look == "sample", _c.wrong))
+            found = connection.execute(query.where(_c.seq.in_(mine), worth).order_by(_c.settled_at, _c.seq)).all()
+        return [(row[-1], _concluded(row[:-1])) for row in found]
+
+    def untell(self, numbers: Sequence[int]) -> None:
+        """Telling these failed: somebody is to try again."""
+        with self._change() as connection:
+            connection.execute(update(reviews).where(_c.seq.in_(numbers)).values(told=False))
 
     def pairs(self, workload: str, limit: int = 10_000) -> Sequence[Pair]:
         """The decisions that two people settled, newest second look first."""
@@ -250,6 +280,11 @@ def _joined() -> Select[*tuple[Any, ...]]:
 
 def _settled() -> Select[*tuple[Any, ...]]:
     return select(decisions.c.body, verdicts.c.body, verdicts.c.at, _c.look)
+
+
+def _concluded(row: Sequence[Any]) -> Settled:
+    decision, verdict, at, look = row
+    return Settled(decode(decision, Record), decode(verdict, Verdict), moment(at), look)
 
 
 def _one(connection: Connection, seq: int) -> Review:

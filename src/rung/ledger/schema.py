@@ -86,11 +86,14 @@ reviews = Table(
     Column("wrong", Boolean),
     Column("seconds", Double),
     Column("body", LargeBinary),
+    Column("told", Boolean, nullable=False, server_default=false()),  # its verdict was posted to whoever asked
     Index("reviews_by_decision", "decision", "look", unique=True),
 )
 _unsettled = reviews.c.settled_at.is_(None)
 Index("reviews_open", reviews.c.workload, reviews.c.at, reviews.c.seq, sqlite_where=_unsettled, postgresql_where=_unsettled)
 Index("reviews_settled", reviews.c.workload, reviews.c.settled_at)
+_untold = reviews.c.settled_at.is_not(None) & ~reviews.c.told
+Index("reviews_untold", reviews.c.workload, reviews.c.settled_at, sqlite_where=_untold, postgresql_where=_untold)
 
 # Sums over decisions, kept in the transaction that records them: pages must not read a million rows.
 hours = Table(

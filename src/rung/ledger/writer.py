@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from threading import Lock
 
 from sqlalchemy import Engine, insert
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
@@ -24,9 +25,10 @@ _INSERT = insert(decisions)
 class Writer:
     """Group commit into `decisions`. Owns its engine, so that no reader can keep it from a connection."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Connect on the first write."""
+    def __init__(self, engine: Engine, turn: Lock) -> None:
+        """Connect on the first write. Each commit waits for its `turn`."""
         self._engine = engine
+        self._turn = turn
         self._commits: Batcher[tuple[Row, float | None], RecordRefused | None] = Batcher(self._commit, LARGEST, "rung-ledger")
 
     async def write(self, row: Row, drawn: float | None) -> None:
@@ -48,7 +50,7 @@ class Writer:
     def _commit(self, submitted: list[tuple[Row, float | None]]) -> Sequence[RecordRefused | None]:
         rows = [row for row, _ in submitted]
         try:
-            with self._engine.begin() as connection:
+            with self._turn, self._engine.begin() as connection:
                 connection.execute(_INSERT, rows)
                 queue.add(connection, submitted)
                 tallies.add(connection, rows)

@@ -166,6 +166,8 @@ def _review(raw: Mapping[str, Any], folder: Path) -> ReviewPolicy:
     said: dict[str, Any] = {**raw, "guidelines": folder / raw.get("guidelines", GUIDELINES)}
     if "lease" in said:
         said["lease"] = timedelta(seconds=seconds(said["lease"]))
+    if "webhook" in said:
+        said["webhook"] = Webhook(said["webhook"])
     return ReviewPolicy(**said)
 
 

@@ -137,14 +137,21 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where alarms or verdicts are posted: an http(s) address, or the name of the environment variable that holds one."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewPolicy:
     """Which answers people look at besides what is left to them, and how.
 
     `sample` is the share (0..1) of the answers given without a person that is drawn at random; `informative` the chance of the
     least sure answer on top, falling to 0 for a sure one; `second` the share of settled cases that somebody else looks at again,
     blind. A case is held for one person for the `lease`. `guidelines` is the file shown beside it, which need not be there.
-    `on_broken` is what follows when the promise is proven broken: an alarm, and besides a higher acceptance level or the release
-    before.
+    `webhook` is told each verdict that completes or changes an answer. `on_broken` is what follows when the promise is proven
+    broken: an alarm, and besides a higher acceptance level or the release before.
     """
 
     sample: float = 0.02
@@ -152,14 +159,8 @@ class ReviewPolicy:
     second: float = 0.05
     lease: timedelta = timedelta(minutes=10)
     guidelines: Path | None = None
+    webhook: Webhook | None = None
     on_broken: OnBroken = "alarm"
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """Where alarms are posted: an http(s) address, or the name of the environment variable that holds one."""
-
-    to: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,14 @@ def _reviews() -> None:
         sa.Column("wrong", sa.Boolean),
         sa.Column("seconds", sa.Double),
         sa.Column("body", sa.LargeBinary),
+        sa.Column("told", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_index("reviews_by_decision", "reviews", ["decision", "look"], unique=True)
     unsettled = sa.text("settled_at IS NULL")
     op.create_index("reviews_open", "reviews", ["workload", "at", "seq"], sqlite_where=unsettled, postgresql_where=unsettled)
     op.create_index("reviews_settled", "reviews", ["workload", "settled_at"])
+    untold = sa.text("settled_at IS NOT NULL AND NOT told")
+    op.create_index("reviews_untold", "reviews", ["workload", "settled_at"], sqlite_where=untold, postgresql_where=untold)
 
 
 def _sums() -> None:

@@ -329,7 +329,7 @@ def sentences(money: Money) -> list[str]:
     said = ["A case cost {} with everything in it: {} asked by endpoints, {} for machines, {} for people.".format(*each)]
     more = "less" if money.saved >= 0 else "more"
     alone = f"The large model alone would have cost {spell(money.alone, 'USD')} for the same cases"
-    said.append(f"{alone}, with {value['left']:g} % of them left to people; this cost {spell(abs(money.saved), 'USD')} {more}.")
+    said.append(f"{alone}, with {value['left']:.3g} % of them left to people; this cost {spell(abs(money.saved), 'USD')} {more}.")
     if turn.month:
         full = f"a full machine costs {spell(turn.month / turn.capacity, 'USD')} a case"
         never = f"Own hardware does not pay: {full}, and saves {spell(max(turn.saved, 0), 'USD')} of the large model's bill."

@@ -195,7 +195,7 @@ def _gate(found: _Found, frozen: Workload) -> None:
     except GateError as error:
         now = found.threshold
         raise GateError(
-            f"Nothing is tightened: what people settled supports a level of {now.level:.4f} ({now.wrong:,} of {now.answered:,} "
+            f"Nothing is tightened: what people settled supports a level of {now.level:.6g} ({now.wrong:,} of {now.answered:,} "
             f"answers wrong, at most {now.bound:.2%}), and with that {error}\nNext: rung rollback, or train on what was settled."
         ) from error
 
@@ -291,23 +291,22 @@ def _refusal(seen: Judged, ladder: Sequence[float], begin: int, promise: Promise
     bound = upper_bound(wrong, answered, promise.confidence)
     said = (
         f"Nothing is tightened: no higher level is supported. Of {len(seen):,} answers reviewed since the break {answered:,} had "
-        f"a confidence of at least {ladder[begin]:.4f}, {wrong:,} of them wrong: at most {bound:.2%} with "
+        f"a confidence of at least {ladder[begin]:.6g}, {wrong:,} of them wrong: at most {bound:.2%} with "
         f"{promise.confidence * 100:g}% confidence, and {promise.error * 100:g}% is promised. "
     )
     enough = _enough([seen.tally(one) for one in ladder], len(seen), promise)
     if enough is None:
         return said + "More reviews alone would not be enough. Next: rung rollback, or train on what was settled."
     further = ceil((enough - len(seen)) * reviewed / len(seen))
-    return said + (
-        f"About {further:,} further reviews would be needed at this error. Next: review more and run this again, or rung rollback."
-    )
+    said += f"About {further:,} further reviews would be needed at this error. "
+    return said + "Next: review more and run this again, or rung rollback."
 
 
 def _enough(tallies: Sequence[tuple[int, int]], cases: int, promise: Promise) -> int | None:
     """With how many cases like these the walk would probably pass its start; None if `MOST` are too few.
 
-    Planned, as in `rung.cascade.promise`, for an error that assumes half a wrong answer in 1 / promise before any is seen, and for
-    a standard deviation more than expected.
+    Planned, as in `rung.cascade.promise`, for an error that assumes half a wrong answer in 1 / promise before any is seen, and
+    for a standard deviation more than expected.
     """
     ahead = float(cases)
     while ahead < MOST:
@@ -324,8 +323,8 @@ def _enough(tallies: Sequence[tuple[int, int]], cases: int, promise: Promise) ->
 def _sentence(before: Release, found: _Found, since: Sequence[Reviewed], promise: Promise) -> str:
     now = found.threshold
     return (
-        f"Tightened: release {before.id[:12]} answered from a confidence of {found.level_before:.4f} on, this one from "
-        f"{now.level:.4f}. Of {now.cases:,} answers reviewed since {since[0].at:%Y-%m-%d %H:%M} UTC {now.answered:,} were that "
+        f"Tightened: release {before.id[:12]} answered from a confidence of {found.level_before:.6g} on, this one from "
+        f"{now.level:.6g}. Of {now.cases:,} answers reviewed since {since[0].at:%Y-%m-%d %H:%M} UTC {now.answered:,} were that "
         f"sure, {now.wrong:,} of them wrong: at most {now.bound:.2%} with {promise.confidence * 100:g}% confidence, and "
         f"{promise.error * 100:g}% is promised."
     )

@@ -79,7 +79,7 @@ class Gateway:
         visitors = pages.Visitors(ledger, open_access)
         guard = Guard(Keys(ledger, open_access), visitors)
         self._watches = {name: Watch(live, ledger) for name, live in self._lives.items()}
-        site = pages.Site(self._lives, ledger, guard, visitors)
+        site = pages.Site(self._watches, ledger, guard, visitors)
         self._router = Router(
             [
                 GuardedRoute("/v1/chat/completions", self._complete, guard, method="POST"),

@@ -40,7 +40,7 @@ class Watch:
 
     def __init__(self, live: Live, ledger: Ledger) -> None:
         """Nothing is known before the first look."""
-        self._live = live
+        self.live = live
         self._ledger = ledger
         self._stream: Stream | None = None
         self._encoder: Any = None
@@ -59,7 +59,7 @@ class Watch:
             except Exception as error:  # noqa: BLE001  # whatever is wrong with the watch, answering goes on
                 said = str(error) or type(error).__name__
                 if said != trouble:
-                    _log.error("%s: the watch could not look: %s", self._live.workload.name, said)
+                    _log.error("%s: the watch could not look: %s", self.live.workload.name, said)
                 trouble = said
             await asyncio.sleep(pause)
 
@@ -71,7 +71,7 @@ class Watch:
                 await self._act(alarm)
         await self._tell()
         await self._tell_verdicts()
-        self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self._live.workload.name, True)
+        self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -80,25 +80,25 @@ class Watch:
 
     def _judge(self) -> list[Alarm]:
         """The alarms that ring from now on."""
-        workload, release, now = self._live.workload, self._live.release, datetime.now(UTC)
+        workload, release, now = self.live.workload, self.live.release, datetime.now(UTC)
         self.standings = standings(self._ledger, workload, release)
         rung = [alarm for subject, standing in self.standings.items() if (alarm := self._promise(subject, standing, now))]
         rung += self._drift(now)
-        behind = self._live.pointed not in (None, release)
-        text = f"Release {(self._live.pointed or '')[:12]} was promoted and cannot be opened; {release[:12]} stays at work."
+        behind = self.live.pointed not in (None, release)
+        text = f"Release {(self.live.pointed or '')[:12]} was promoted and cannot be opened; {release[:12]} stays at work."
         rung += self._ring_or_clear(Alarm(workload.name, "release", "behind", text, now), behind, not behind)
         return rung
 
     def _promise(self, subject: str, standing: Standing, now: datetime) -> Alarm | None:
         """Alarms are about the release at work: with another one, what is known begins anew, and so does what rings."""
         kind = "part" if subject != WHOLE else "promise"
-        who = f"Release {self._live.release[:12]}" + (f", {subject}" if subject else "")
-        alarm = Alarm(self._live.workload.name, kind, subject, f"{who}: {standing.sentence}", now, standing.document())
+        who = f"Release {self.live.release[:12]}" + (f", {subject}" if subject else "")
+        alarm = Alarm(self.live.workload.name, kind, subject, f"{who}: {standing.sentence}", now, standing.document())
         broken = standing.state == "broken"
         return next(iter(self._ring_or_clear(alarm, broken, standing.state == "kept" or not standing.reviewed)), None)
 
     def _drift(self, now: datetime) -> list[Alarm]:
-        live = self._live
+        live = self.live
         if live.home is None:
             return []
         if self._stream is None or self._stream.release != live.release:
@@ -111,10 +111,7 @@ class Watch:
         self.sight = sight
         rung: list[Alarm] = []
         for finding in sight.findings:
-            clusters = [
-                {"cases": one.size, "share": one.share, "examples": [sight.decisions[at] for at in one.examples]}
-                for one in finding.clusters
-            ]
+            clusters = [one.document() | {"examples": [sight.decisions[at] for at in one.examples]} for one in finding.clusters]
             detail = finding.document() | {"clusters": clusters}
             alarm = Alarm(live.workload.name, "drift", finding.signal, finding.sentence, now, detail)
             rung += self._ring_or_clear(alarm, finding.drifted, finding.p > CALM)
@@ -135,7 +132,7 @@ class Watch:
 
     async def _act(self, alarm: Alarm) -> None:
         """What the file says follows when the promise is proven broken."""
-        policy, home = self._live.workload.review.on_broken, self._live.home
+        policy, home = self.live.workload.review.on_broken, self.live.home
         if policy == "alarm" or home is None:
             return
         done = await (asyncio.to_thread(self._roll_back, alarm) if policy == "roll_back" else self._tighten(alarm))
@@ -165,14 +162,14 @@ class Watch:
         """The workload as its file is now, beside which the releases lie."""
         from rung.workload import load
 
-        assert self._live.home is not None
-        return load(self._live.home / self._live.workload.file.name, gold=False)
+        assert self.live.home is not None
+        return load(self.live.home / self.live.workload.file.name, gold=False)
 
     async def _tell(self) -> None:
-        channels, now = self._live.workload.alarms, time.monotonic()
+        channels, now = self.live.workload.alarms, time.monotonic()
         if now < self._silent_until:
             return
-        for alarm in await asyncio.to_thread(self._ledger.alarms.untold, self._live.workload.name):
+        for alarm in await asyncio.to_thread(self._ledger.alarms.untold, self.live.workload.name):
             failures = await deliver(alarm, channels) if channels else []
             for failure in failures:
                 _log.error("%s: an alarm was not delivered: %s", alarm.workload, failure)
@@ -182,15 +179,15 @@ class Watch:
 
     async def _tell_verdicts(self) -> None:
         """Post what people decided or corrected to whoever asked, once there was time to take it back."""
-        webhook, now = self._live.workload.review.webhook, time.monotonic()
+        webhook, now = self.live.workload.review.webhook, time.monotonic()
         if webhook is None or now < self._unheard_until:
             return
         before = datetime.now(UTC) - GRACE
-        while due := await asyncio.to_thread(self._ledger.queue.untold, self._live.workload.name, before):
+        while due := await asyncio.to_thread(self._ledger.queue.untold, self.live.workload.name, before):
             failures = await asyncio.gather(*(post(webhook, _verdict(one)) for _, one in due))
             unheard = [number for (number, _), failure in zip(due, failures, strict=True) if failure]
             if unheard:
-                _log.error("%s: %d verdicts were not delivered: %s", self._live.workload.name, len(unheard), failures[-1])
+                _log.error("%s: %d verdicts were not delivered: %s", self.live.workload.name, len(unheard), failures[-1])
                 await asyncio.to_thread(self._ledger.queue.untell, unheard)
                 self._unheard_until = now + AGAIN
                 return

@@ -5,13 +5,13 @@ Knows nothing about how decisions are made, and changes nothing that the other i
 
 from starlette.routing import Route
 
-from rung.gateway.pages import decisions, door, money, overview, people, playground, releases, report, workload
+from rung.gateway.pages import alarms, decisions, door, money, overview, people, playground, releases, report, review, workload
 from rung.gateway.pages.site import PageRoute, Site
 from rung.gateway.pages.visitors import Visitor, Visitors, hash_password
 
 __all__ = ["PageRoute", "Site", "Visitor", "Visitors", "hash_password", "routes"]
 
-PAGES = (door, overview, money, report, people, releases, decisions, playground, workload)
+PAGES = (door, overview, money, report, people, releases, review, decisions, playground, workload, alarms)
 
 
 def routes(site: Site) -> list[Route]:

@@ -26,6 +26,7 @@ from rung.gateway.wire import receive
 from rung.ledger import Action, Ledger, Role
 
 if TYPE_CHECKING:
+    from rung.gateway.watching import Watch
     from rung.release import Live
 
 POLICY = (
@@ -56,9 +57,11 @@ Show = Callable[[Request], Awaitable[Response]]
 class Site:
     """What every page needs: the workloads, the ledger, the frame, and who asks."""
 
-    def __init__(self, lives: Mapping[str, Live], ledger: Ledger, guard: Guard, visitors: Visitors) -> None:
+    def __init__(self, watches: Mapping[str, Watch], ledger: Ledger, guard: Guard, visitors: Visitors) -> None:
         """Read the templates and files that the pages are made of."""
+        lives = {name: watch.live for name, watch in watches.items()}
         self.lives = lives
+        self.watches = watches
         self.ledger = ledger
         self._pasts = {name: Past(live.workload, ledger) for name, live in lives.items()}
         self.visitors = visitors

@@ -122,10 +122,10 @@ def _facts(told: Mapping[str, Any]) -> list[Fact]:
                     f"{' to '.join(ends)}, n = {times['cases']:,}",
                 )
             )
-    if drop := told.get("gate", {}).get("drop"):
-        change = spell((drop["gained"] - drop["lost"]) / drop["cases"], "share") if drop["cases"] else DASH
-        ends = f"{spell(drop['change_at_least'], 'share')} to {spell(drop['change_at_most'], 'share')}, n = {drop['cases']:,}"
-        facts.append(Fact(f"Answered rightly, against {drop['against'][:12]}", change, ends))
+    if (drop := told.get("gate", {}).get("drop")) and drop["cases"]:
+        seen, low, high = (drop["gained"] - drop["lost"]) / drop["cases"], drop["change_at_least"], drop["change_at_most"]
+        ends = f"{100 * low:+.1f} to {100 * high:+.1f} points, n = {drop['cases']:,}"
+        facts.append(Fact(f"Answered rightly, against {drop['against'][:12]}", f"{100 * seen:+.1f} points", ends))
     return facts
 
 

@@ -62,8 +62,8 @@ def _explain(workload: Workload, level: float) -> Explained:
     said: list[tuple[int, Part]] = []
     for section in SECTIONS:
         blocks = [*section.explain(workload), *(_accepted(workload, level) if section.title == "Promise" else ())]
-        mine = [key for key in section.keys if key in lines]
-        first = min(map(order.index, mine), default=len(order))
+        mine = [key for key in order if key in section.keys]
+        first = order.index(mine[0]) if mine else len(order)
         said.append((first, Part(section.title, fragment(blocks), "\n".join(lines.pop(key) for key in mine))))
     new = [Paragraph("This part is described in the documentation of workload files.")]
     said += [(order.index(key), Part(key, fragment([*new]), cut)) for key, cut in lines.items()]

@@ -94,6 +94,8 @@ def exported(folder: Path) -> dict[str, set[str]]:
         stage.app._metrics.decided("support", escalated())
         stage.app._metrics.decided("support", decide(Case("hard")))
         asyncio.run(ask(stage.app, "GET", "/healthz"))
+        stage.live.pointed = "another"
+        asyncio.run(stage.app._watches["support"].look())  # an alarm rings
         found: dict[str, set[str]] = {}
         for name in scraped(stage):
             series, _, labels = name.partition("{")

@@ -228,7 +228,7 @@ class Gateway:
         return respond({"decision": settled.decision, **_verdict(settled)})
 
     async def _show_metrics(self, request: Request) -> Response:
-        await self._metrics.look(self._lives.values(), self._ledger)
+        await self._metrics.look(self._watches.values(), self._ledger)
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def _show_health(self, request: Request) -> Response:

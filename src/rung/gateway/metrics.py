@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter as Counted
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ from rung.core import Decision
 from rung.ledger import Ledger, LedgerError
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.gateway.watching import Watch
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
+STATES = {"broken": -1, "unknown": 0, "kept": 1}
 FRESH = 5.0  # seconds that a count of the waiting cases is good for: each costs a query
 
 
@@ -41,6 +43,13 @@ class Metrics:
             "rung_release_behind", "1: another release is promoted and cannot be opened here", ("workload",), registry=registry
         )
         self._queue = Gauge("rung_queue_cases", "Cases that wait for a person", ("workload",), registry=registry)
+        self._wrong = Gauge(
+            "rung_promise_error", "Share wrong among answers, as proven by now", ("workload", "part", "bound"), registry=registry
+        )
+        self._state = Gauge(
+            "rung_promise_state", "-1: proven broken, 0: not known yet, 1: proven kept", ("workload", "part"), registry=registry
+        )
+        self._ringing = Gauge("rung_alarms_ringing", "Alarms that ring", ("workload", "kind"), registry=registry)
         self._counting = asyncio.Lock()
         self._counted = -FRESH
 
@@ -61,11 +70,22 @@ class Metrics:
         """Count a request under its route's path, not its own: what callers type must not become labels."""
         self._requests.labels(route, str(status)).inc()
 
-    async def look(self, lives: Collection[Live], ledger: Ledger) -> None:
-        """See how the releases stand and, where the last count is older than `FRESH` seconds, how many cases wait. While the
-        ledger cannot tell, there is no such number."""
+    async def look(self, watches: Collection[Watch], ledger: Ledger) -> None:
+        """See how the releases and their promises stand and, where the last count is older than `FRESH` seconds, how many cases
+        wait. While the ledger cannot tell, there is no such number."""
+        lives = [watch.live for watch in watches]
         for live in lives:
             self._behind.labels(live.workload.name).set(live.pointed not in (None, live.release))
+        for gauge in (self._wrong, self._state, self._ringing):
+            gauge.clear()  # parts and alarms come and go
+        for watch in watches:
+            name = watch.live.workload.name
+            for part, standing in watch.standings.items():
+                self._wrong.labels(name, part, "at_least").set(standing.at_least)
+                self._wrong.labels(name, part, "at_most").set(standing.at_most)
+                self._state.labels(name, part).set(STATES[standing.state])
+            for kind, count in Counted(alarm.kind for alarm in watch.ringing).items():
+                self._ringing.labels(name, kind).set(count)
         async with self._counting:
             if time.monotonic() < self._counted + FRESH:
                 return

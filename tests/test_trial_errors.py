@@ -73,7 +73,7 @@ def tried(
         chance, costs = draw.random((len(come), 6)), draw.exponential(cost, len(come))
         for place, (user, (person, failed, slow, nowhere, wrong, seen)) in enumerate(zip(come, chance.tolist(), strict=True)):
             arm, number = arms[user], len(observed)
-            rate, unit = rates[arm], format(user, "016x")
+            rate, unit = rates[arm], format(user, "016x") if trial.unit else ""
             answered = person >= rate["person"] * harder[user]
             name = f"{'nowhere' if nowhere < rate['hallucinated'] else 'found'} {number}"
             late = 1.0 if slow < rate["slow"] else 0.01
@@ -137,22 +137,28 @@ def test_a_mean_cost_over_the_limit_halts_within_a_day() -> None:
 def main(runs: int) -> None:
     """Print the figures."""
 
-    def say(text: str) -> None:
-        sys.stdout.write(f"{text}\n")
+    def say(what: str, ended: int, of: int) -> None:
+        sys.stdout.write(f"{what}: {ended} of {of}\n")
         sys.stdout.flush()
 
-    for name, trial in (("canary by user", CANARY), ("canary by case", replace(CANARY, unit="")), ("ab by user", AB)):
-        say(f"{name}, at all margins and the limit: {len(halted(trial, runs, challenger=AT_MARGINS))} of {runs} halted")
-    for name, trial in (("by user", AB), ("by case", replace(AB, unit=""))):
-        tallies = [tried(trial, seed, BASE) for seed in range(runs)]
-        ended = sum(tally.result() is not None for tally in tallies)
-        say(f"ab of equals {name}: {sum(map(decided, tallies))} of {runs} decided, {ended} ended")
-    uneven = halted(CANARY, runs, challenger=BASE, spread=0.9)
-    say(f"canary of equals, users who differ: {len(uneven)} of {runs} halted")
+    few, some = runs // 20, runs // 4
     for worse in ({"person": 0.2}, {"failed": 0.11}, {"hallucinated": 0.3}, {"overturned": 0.3}):
-        say(f"{worse}: {len(halted(CANARY, runs // 10, challenger={**BASE, **worse}))} of {runs // 10} halted in 20 hours")
+        say(f"{worse}, halted", len(halted(CANARY, few, challenger={**BASE, **worse})), few)
     for times in (1.2, 1.5, 2.0):
-        say(f"{times} times the limit: {len(halted(CANARY, runs // 10, challenger=BASE, cost=times * LIMIT))} of {runs // 10}")
+        say(f"{times} times the limit, halted", len(halted(CANARY, few, challenger=BASE, cost=times * LIMIT)), few)
+    ends = [(decided(tally), tally.result() is not None) for tally in (tried(AB, seed, BASE) for seed in range(runs))]
+    say("ab of equals by user, decided", sum(end[0] for end in ends), runs)
+    say("ab of equals by user, ended", sum(end[1] for end in ends), runs)
+    plain = replace(AB, unit="", margins={}, dear=None)
+    say("ab of equals by case, decided", sum(decided(tried(plain, seed, BASE)) for seed in range(runs)), runs)
+    say("canary of equals, users who differ, halted", len(halted(CANARY, some, challenger=BASE, spread=0.9)), some)
+    say("ab at all margins and the limit, halted", len(halted(AB, some, challenger=AT_MARGINS)), some)
+    say(
+        "canary by case at all margins and the limit, halted",
+        len(halted(replace(CANARY, unit=""), some, challenger=AT_MARGINS)),
+        some,
+    )
+    say("canary by user at all margins and the limit, halted", len(halted(CANARY, runs, challenger=AT_MARGINS)), runs)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ class Label:
 
 def overlap(one: Box, other: Box) -> float:
     """The area that two boxes share."""
+    if one[2] <= other[0] or other[2] <= one[0]:  # most are apart, and there are thousands of pairs
+        return 0.0
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
     return across * down if across > 0 and down > 0 else 0.0
@@ -42,7 +44,12 @@ def overlap(one: Box, other: Box) -> float:
 
 def clearest(candidates: Sequence[Box], taken: Sequence[Box]) -> Box:
     """The first of those candidates that cover least of what is taken."""
-    return min(candidates, key=lambda box: sum(overlap(box, other) for other in taken))
+    covered: list[float] = []
+    for box in candidates:
+        covered.append(sum(overlap(box, other) for other in taken))
+        if not covered[-1]:
+            break
+    return candidates[covered.index(min(covered))]
 
 
 def place(named: Sequence[tuple[str, tuple[float, float]]], taken: Sequence[Box], within: Box, size: float) -> list[Label]:

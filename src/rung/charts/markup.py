@@ -17,6 +17,8 @@ def clean(text: str) -> str:
 
 def escape(text: str) -> str:
     """The text as character data or as an attribute's value."""
+    if text.isalnum() and text.isascii():  # such as most attributes
+        return text
     return html.escape(clean(text))
 
 

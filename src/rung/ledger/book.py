@@ -148,13 +148,14 @@ class Ledger:
         with self._transaction() as connection:
             return queries.summarise(connection, workload, since)
 
-    def tallies(self, workload: str, since: datetime, until: datetime) -> Sequence[Tally]:
-        """The workload's decisions in sums by the hour, from the hour of `since` to before `until`, oldest first."""
+    def tallies(self, workload: str, since: datetime, until: datetime, step: int = 1) -> Sequence[Tally]:
+        """The workload's decisions in sums by the hour, from the hour of `since` to before `until`, oldest first; those of `step`
+        hours (from 1970 on) together."""
         with self._transaction() as connection:
-            return tallies.tallies(connection, workload, micros(since), micros(until))
+            return tallies.tallies(connection, workload, micros(since), micros(until), step)
 
     def latencies(self, workload: str, since: datetime, until: datetime, step: int = 1) -> Sequence[Latency]:
-        """How long they took, in the same hours, those of `step` hours (from 1970 on) counted together."""
+        """How long they took, in the same hours."""
         with self._transaction() as connection:
             return tallies.times(connection, workload, micros(since), micros(until), step)
 

@@ -37,14 +37,16 @@ def add(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
     _raise(connection, latencies, [(*key, times[key]) for key in sorted(times)])
 
 
-def tallies(connection: Connection, workload: str, since: int, until: int) -> list[Tally]:
-    """The sums of the hours from `since` to before `until` (microseconds), oldest first."""
+def tallies(connection: Connection, workload: str, since: int, until: int, step: int = 1) -> list[Tally]:
+    """The sums of the hours from `since` to before `until` (microseconds), so many hours at a time, oldest first."""
     c = hours.c
-    query = select(c.hour, c.release, c.tier, c.outcome, c.decisions, c.cost, c.seconds)
-    query = query.where(c.workload == plain(workload), c.hour >= since // HOUR, c.hour * HOUR < until).order_by(c.hour)
+    first = (c.hour - c.hour % step).label("first")
+    query = select(first, c.release, c.tier, c.outcome, func.sum(c.decisions), func.sum(c.cost), func.sum(c.seconds))
+    query = query.where(c.workload == plain(workload), c.hour >= since // HOUR, c.hour * HOUR < until)
+    found = connection.execute(query.group_by(first, c.release, c.tier, c.outcome).order_by(first))
     return [
-        Tally(moment(hour * HOUR), release, tier, Outcome(outcome), *sums)
-        for hour, release, tier, outcome, *sums in connection.execute(query)
+        Tally(moment(hour * HOUR), release, tier, Outcome(outcome), int(count), cost, seconds)
+        for hour, release, tier, outcome, count, cost, seconds in found
     ]
 
 

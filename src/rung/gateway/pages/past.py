@@ -29,12 +29,14 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What was decided and reviewed from `since` to before `until`, cut into steps that began at `starts`."""
+    """What was decided and reviewed from `since` to before `until`, cut into steps that began at `starts`; the first decision was
+    made in the hour of `first`."""
 
     since: datetime
     until: datetime
     step: timedelta
     starts: Sequence[datetime]
+    first: datetime
     tallies: Sequence[Tally]
     latencies: Sequence[Latency]
     reviewed: Sequence[Reviewed]
@@ -47,8 +49,7 @@ class Period:
     @property
     def hours(self) -> float:
         """From the first decision on: machines are paid from then."""
-        start = max(self.tallies[0].hour, self.since) if self.tallies else self.until
-        return (self.until - start) / HOUR
+        return (self.until - self.first) / HOUR
 
 
 class Past:
@@ -65,14 +66,17 @@ class Past:
 
     def period(self, since: datetime, until: datetime, step: timedelta) -> Period:
         """What happened in a time that begins with a step."""
-        name, ledger = self._workload.name, self._ledger
+        name, ledger, size = self._workload.name, self._ledger, round(step / HOUR)
+        tallies = ledger.tallies(name, since, until, size)
+        begun = ledger.tallies(name, tallies[0].hour, min(tallies[0].hour + step, until)) if tallies else ()
         return Period(
             since,
             until,
             step,
             steps(since, until, step),
-            ledger.tallies(name, since, until),
-            ledger.latencies(name, since, until, round(step / HOUR)),
+            max(begun[0].hour, since) if begun else until,
+            tallies,
+            ledger.latencies(name, since, until, size),
             [each for each in self.reviewed() if since <= each.at < until],
         )
 

@@ -95,6 +95,7 @@ def stub(folder: Path, content: dict[str, Any]) -> None:
         file, name = check.split(":")
         (folder / file).write_text(f"def {name}(case, answer):\n    return None\n", encoding="utf-8")
     (folder / content["gold"]).write_text("", encoding="utf-8")
+    (folder / "GUIDE.md").write_text("How cases are settled.\n")
 
 
 @pytest.mark.parametrize("text", blocks("docs/workload.md", "yaml workload") + blocks("README.md", "yaml"))

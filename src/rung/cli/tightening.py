@@ -14,13 +14,14 @@ from rung.workload import load
 def tighten(
     file: File,
     why: Annotated[str, typer.Option("--why", help="The reason, kept in the history; what was done and why, if left out.")] = "",
+    by: Annotated[str, typer.Option("--by", help="Who does it, kept in the history; who runs it, if left out.")] = "",
     json_: Json = False,
 ) -> None:
     """Raise the acceptance level of a release that breaks its promise to what people's verdicts support, gate it, promote it."""
     from rung.workflows.tightening import tighten as run
 
     workload = load(file)
-    done = run(workload, user(), why, stage)
+    done = run(workload, by or user(), why, stage)
     if json_:
         say_json(done.document())
         return

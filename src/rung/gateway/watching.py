@@ -44,6 +44,7 @@ class Watch:
         self._ledger = ledger
         self._stream: Stream | None = None
         self._encoder: Any = None
+        self._acted = ("", 0)  # on which release, and on how many reviews
         self._silent_until = self._unheard_until = 0.0
         self.standings: Mapping[str, Standing] = {}
         self.sight: Sight | None = None
@@ -66,9 +67,10 @@ class Watch:
     async def look(self) -> None:
         """Read what came since, ring and clear, act, and tell whoever the file names."""
         rung = await asyncio.to_thread(self._judge)
-        for alarm in rung:
-            if alarm.kind == "promise":
-                await self._act(alarm)
+        whole = self.standings[WHOLE]
+        if whole.proof and (any(alarm.kind == "promise" for alarm in rung) or self._more_is_known(whole)):
+            self._acted = self.live.release, _evidence(whole)
+            await self._act(whole)
         await self._tell()
         await self._tell_verdicts()
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
@@ -77,6 +79,12 @@ class Watch:
     def progress(self) -> tuple[int, int]:
         """Of the cases that drift is measured against: how many there are of how many that it needs."""
         return self._stream.progress if self._stream else (0, 1)
+
+    def _more_is_known(self, broken: Standing) -> bool:
+        """Whether there is twice the evidence that there was when acting on it failed: no sooner, for each try is one more
+        chance to be mistaken."""
+        release, evidence = self._acted
+        return release == self.live.release and _evidence(broken) >= 2 * evidence
 
     def _judge(self) -> list[Alarm]:
         """The alarms that ring from now on."""
@@ -130,29 +138,31 @@ class Watch:
         self._encoder = self._encoder or open_encoder(threads=1)  # one: the others answer callers
         return self._encoder.embed(texts)
 
-    async def _act(self, alarm: Alarm) -> None:
+    async def _act(self, broken: Standing) -> None:
         """What the file says follows when the promise is proven broken."""
-        policy, home = self.live.workload.review.on_broken, self.live.home
+        name, policy, home = self.live.workload.name, self.live.workload.review.on_broken, self.live.home
         if policy == "alarm" or home is None:
             return
-        done = await (asyncio.to_thread(self._roll_back, alarm) if policy == "roll_back" else self._tighten(alarm))
-        _log.warning("%s: %s", alarm.workload, done)
-        await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, alarm.workload, done))
+        done = await (
+            asyncio.to_thread(self._roll_back, broken.sentence) if policy == "roll_back" else self._tighten(broken.sentence)
+        )
+        _log.warning("%s: %s", name, done)
+        await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, name, done))
 
-    def _roll_back(self, alarm: Alarm) -> str:
+    def _roll_back(self, why: str) -> str:
         from rung.release import rollback
 
         try:
-            release, _ = rollback(self._living(), self._ledger, ACTOR, alarm.text)
+            release, _ = rollback(self._living(), self._ledger, ACTOR, why)
         except LedgerError:
             raise
         except RungError as error:
             return f"The promise is broken, and it could not be rolled back: {error}"
         return f"The promise is broken: rolled back to release {release.id[:12]}."
 
-    async def _tighten(self, alarm: Alarm) -> str:
+    async def _tighten(self, why: str) -> str:
         """In a process of its own: what serves never loads what evaluates."""
-        words = "-m", "rung.cli", "release", "tighten", str(self._living().file), "--why", alarm.text
+        words = "-m", "rung.cli", "release", "tighten", str(self._living().file), "--why", why, "--by", ACTOR
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
         said, _ = await process.communicate()
@@ -191,6 +201,11 @@ class Watch:
                 await asyncio.to_thread(self._ledger.queue.untell, unheard)
                 self._unheard_until = now + AGAIN
                 return
+
+
+def _evidence(broken: Standing) -> int:
+    """The reviews since the stretch began that proved it."""
+    return broken.reviewed + (broken.proof[1] if broken.proof else 0)
 
 
 def _verdict(one: Settled) -> dict[str, Any]:

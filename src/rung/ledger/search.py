@@ -23,8 +23,8 @@ from rung.ledger.rows import decode, micros, moment, plain
 from rung.ledger.schema import decisions
 
 SECONDS = 0.04  # that a page spends on looking: the whole of it has 0.1
-FIRST, MOST = 100, 2_000  # rows read at once; the first are looked at however long it takes
-QUICK = 0.005  # seconds within which they come where more may be read at once
+FIRST, MOST = 100, 4_000  # rows read at once; the first are looked at however long it takes
+QUICK = 0.01  # seconds within which they come where more may be read at once
 
 _BEGIN, _END = b'"text":', b',"context":'  # around a body's text, in which neither can stand: it has its quotes escaped
 

@@ -94,8 +94,9 @@ def decided(tally: Tally) -> bool:
 
 
 def halted(trial: Trial, runs: int, **terms: Any) -> list[str]:
-    """What ended the trials that were ended."""
-    return [result for seed in range(runs) if (result := tried(trial, seed, **terms).result())]
+    """What halted the trials that were halted: an A/B may also end because the challenger is worse, as it is at its margins."""
+    results = (tried(trial, seed, **terms).result() for seed in range(runs))
+    return [result for result in results if result and result.startswith("halted: ")]
 
 
 def holds(wrong: int, runs: int) -> bool:

@@ -4,6 +4,7 @@ const workload = desk.dataset.workload;
 const at = (id) => document.getElementById(id);
 const base = `/v1/workloads/${encodeURIComponent(workload)}/reviews`;
 const REFRESH = 5000; // ms until an empty queue is looked at again
+const PATIENCE = 250; // ms that a case is looked at before others like it are looked for
 const HOLD = 120000; // ms after which a case that somebody works on is held for longer
 
 let review = null; // the case on the desk
@@ -140,10 +141,10 @@ function show(found) {
   at("why").replaceChildren(...found.attempts.map(attempt));
   at("similar-part").hidden = true;
   at("fields").replaceChildren(...found.fields.map(widget));
-  choose(0);
+  choose(doubtful());
   desk.scrollIntoView({ block: "nearest" });
   shownAt = touched = performance.now();
-  liken(found.id);
+  setTimeout(() => review?.id === found.id && liken(found.id), PATIENCE);
 }
 
 async function liken(number) {
@@ -291,6 +292,12 @@ function choose(index, scroll = true) {
   if (scroll) at("fields").children[current].scrollIntoView({ block: "nearest" });
 }
 
+// The field to look at first: the least sure one.
+function doubtful() {
+  const sure = asked().map((field) => field.confidence ?? 1);
+  return sure.indexOf(Math.min(...sure));
+}
+
 function paint() {
   review.fields.forEach((field, index) => {
     const box = at("fields").children[index];
@@ -393,7 +400,7 @@ function made(kind, text, style) {
 
 const same = (one, two) => JSON.stringify(one) === JSON.stringify(two);
 const spelled = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
-const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.1 ? 1 : 0)} %`;
+const percent = (share) => (share > 0.999 ? "> 99.9 %" : `${(100 * share).toFixed(share > 0.995 || share < 0.1 ? 1 : 0)} %`);
 const say = (text) => (at("said").textContent = text);
 const problem = (text) => (at("problem").textContent = text);
 

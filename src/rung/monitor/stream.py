@@ -24,12 +24,36 @@ from rung.monitor.drift import EVERY, REFERENCE, WINDOW, budget, compare
 from rung.monitor.signals import Finding
 from rung.workload import Workload
 
-WEEK = timedelta(days=7)
-PAUSE = timedelta(minutes=10)  # between two windows at least: under heavy load they would take all there is of a processor
+WEEK, DAY, HOUR = timedelta(days=7), timedelta(days=1), timedelta(hours=1)
+PAUSE = timedelta(minutes=10)  # between two windows at least: each takes a second or more of a processor
 PORTION = 20_000  # arrivals read at one look
 _AT_ONCE = 500
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+Entry = tuple[int, int, str]  # a digest, the decision's number and its id
+
+
+@dataclass(slots=True)
+class Draw:
+    """The `size` entries with the lowest digests of all that were added: as good as drawn at random, however many come."""
+
+    size: int
+    _heap: list[Entry] = field(default_factory=list[Entry])
+
+    def add(self, entry: Entry) -> None:
+        """One more."""
+        digest, seq, id_ = entry
+        if len(self._heap) < self.size:
+            heapq.heappush(self._heap, (-digest, seq, id_))
+        elif self._heap and -self._heap[0][0] > digest:
+            heapq.heapreplace(self._heap, (-digest, seq, id_))
+
+    @property
+    def entries(self) -> list[Entry]:
+        """In no order."""
+        return [(-digest, seq, id_) for digest, seq, id_ in self._heap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +77,9 @@ class Stream:
     folder: Path
     reference: Cases | None = None
     sight: Sight | None = None
-    _sample: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])  # the lowest digests, as a heap
-    _latest: list[Arrival] = field(default_factory=list[Arrival])
+    _first: Draw = field(default_factory=lambda: Draw(REFERENCE))
+    _hours: dict[datetime, Draw] = field(default_factory=dict[datetime, "Draw"])
+    _known: dict[str, NDArray[np.float32]] = field(default_factory=dict[str, NDArray[np.float32]])  # embeddings, by decision
     _seen: int = 0
     _count: int = 0
     _new: int = 0
@@ -64,38 +89,46 @@ class Stream:
         """Read on. Gives what a window says if one has closed by that."""
         while arrived := self.ledger.arrived(self.workload.name, self.release, self.since, self._seen, PORTION):
             self._seen = arrived[-1].seq
-            self._take(arrived, now)
-        if self.reference is None and self._enough(now):
+            self._take(arrived)
+        if self.reference is None and self._count >= REFERENCE and now - self.since >= WEEK:
             self._learn(now)
-        due = self._closed is not None and now - self._closed >= PAUSE
-        if self.reference is None or not due or self._new < EVERY or len(self._latest) < WINDOW:
+        if self.reference is None or self._closed is None or now - self._closed < PAUSE or self._new < EVERY:
             return None
-        assert self._closed is not None
-        window = self._cases([one.id for one in self._latest])
-        level = budget((now - self._closed) / timedelta(days=1))
-        self.sight = Sight(now, compare(self.reference, window, level), tuple(one.id for one in self._latest))
+        drawn = self._window(now)
+        if len(drawn) < WINDOW:
+            return None
+        window, level = self._cases(drawn), budget((now - self._closed) / DAY)
+        self.sight = Sight(now, compare(self.reference, window, level), tuple(drawn))
         self._closed, self._new = now, 0
         return self.sight
 
     @property
     def progress(self) -> tuple[int, int]:
         """Of the reference: how many cases it has of how many that it needs."""
-        return (REFERENCE, REFERENCE) if self.reference else (min(self._count, REFERENCE), REFERENCE)
+        return min(self._count, REFERENCE), REFERENCE
 
-    def _take(self, arrived: Sequence[Arrival], now: datetime) -> None:
-        self._count += len(arrived)
-        self._new += len(arrived)
-        self._latest = [*self._latest, *arrived][-WINDOW:]
-        if self.reference is None:
-            for one in arrived:  # those with the lowest digests are as good as drawn at random from however many come
-                entry = (-int.from_bytes(sha256(one.id.encode()).digest()[:8]), one.seq, one.id)
-                if len(self._sample) < REFERENCE:
-                    heapq.heappush(self._sample, entry)
-                elif one.at - self.since <= WEEK or self._count <= REFERENCE:
-                    heapq.heappushpop(self._sample, entry)
+    def _take(self, arrived: Sequence[Arrival]) -> None:
+        """Whether a case is drawn depends on its id alone: on nothing that a customer or a model says."""
+        for one in arrived:
+            entry = int.from_bytes(sha256(one.id.encode()).digest()[:8]), one.seq, one.id
+            if self.reference is None:
+                if one.at - self.since <= WEEK or self._count < REFERENCE:
+                    self._first.add(entry)
+            else:
+                self._hours.setdefault(one.at.replace(minute=0, second=0, microsecond=0), Draw(WINDOW)).add(entry)
+            self._count += 1
+            self._new += 1
 
-    def _enough(self, now: datetime) -> bool:
-        return len(self._sample) >= REFERENCE and now - self.since >= WEEK
+    def _window(self, now: datetime) -> list[str]:
+        """Cases drawn from the last day, or from as many days as it takes to have enough, in the order in which they came. A day,
+        for the night's cases differ from the morning's, and no clock is to raise an alarm."""
+        entries: list[Entry] = []
+        for hour in sorted(self._hours, reverse=True):
+            if hour < now - DAY - HOUR and len(entries) >= WINDOW:
+                del self._hours[hour]
+            else:
+                entries += self._hours[hour].entries
+        return [id_ for _, _, id_ in sorted(heapq.nsmallest(WINDOW, entries), key=lambda entry: entry[1])]
 
     def _learn(self, now: datetime) -> None:
         """The reference, as it was kept or made now. Windows begin after it."""
@@ -103,10 +136,11 @@ class Stream:
         try:
             self.reference = restore(load_file(kept))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            self.reference = self._cases([id_ for _, _, id_ in sorted(self._sample, key=lambda entry: entry[1])])
+            drawn = sorted(self._first.entries, key=lambda entry: entry[1])
+            self.reference = self._cases([id_ for _, _, id_ in drawn])
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(self.reference.arrays(), kept)
-        self._sample, self._latest, self._new, self._closed = [], [], 0, now
+        self._first, self._new, self._closed = Draw(0), 0, now
 
     def _cases(self, decisions: Sequence[str]) -> Cases:
         """What is known of these decisions."""
@@ -114,10 +148,13 @@ class Stream:
         for start in range(0, len(decisions), _AT_ONCE):
             found |= self.ledger.find_all(decisions[start : start + _AT_ONCE])
         records = [found[id_] for id_ in decisions if id_ in found]
+        new = [record for record in records if record.decision.id not in self._known]
+        fresh = dict(zip((record.decision.id for record in new), self.embed([record.case.text for record in new]), strict=True))
+        self._known = {record.decision.id: (self._known | fresh)[record.decision.id] for record in records}
         label = next((field.name for field in self.workload.fields if field.fill == "label"), None)
         answers = [record.decision.answer for record in records]
         return Cases(
-            embeddings=self.embed([record.case.text for record in records]),
+            embeddings=np.array(list(self._known.values()), np.float32),
             lengths=np.array([len(record.case.text) for record in records], np.int64),
             languages=_languages(records),
             labels=[None if answer is None else _word(answer.get(label)) for answer in answers] if label else (),

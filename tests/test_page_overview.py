@@ -34,7 +34,7 @@ def reviewed(ledger: Ledger, answers: int, wrong: int, ago: timedelta = timedelt
     drawn = [accepted(release=RELEASE) for _ in range(answers)]
     record(ledger, *drawn, at=at, drawn=0.5)
     for n, decision in enumerate(drawn):
-        ledger.settle(Verdict(decision.id, {"intent": "fee" if n < wrong else "refund"}, "ann"), at + timedelta(milliseconds=n))
+        ledger.settle(Verdict(decision.id, {"intent": "fee" if n >= answers - wrong else "refund"}, "ann"), at + timedelta(milliseconds=n))
 
 
 def show(tab: Page, stage: Stage, page: str = "overview") -> str:
@@ -123,7 +123,7 @@ def test_alarms_and_the_release_are_named_with_their_times_and_every_text_is_ine
     before(tmp_path, happens)
     with staged(tmp_path) as stage:
         said = show(tab, stage)
-        assert f"drift: {HOSTILE}" in said and ", 3 h." in said
+        assert f"Drift: {HOSTILE}" in said and ", 3 h." in said
         assert f"promoted 2 d ago by {HOSTILE}" in said
         assert tab.locator("main img").count() == 0
         assert findings(tab) == []

@@ -3,7 +3,8 @@ was wrong. Knows nothing about pages or the ledger's tables."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,11 +45,14 @@ def steps(since: datetime, until: datetime, step: timedelta) -> list[datetime]:
     return [first + n * step for n in range(ceil((until - first) / step))]
 
 
-def by_step(items: Iterable[Timed], at: Callable[[Timed], datetime], step: timedelta) -> dict[datetime, list[Timed]]:
-    """The items of each step that has any."""
-    found: defaultdict[datetime, list[Timed]] = defaultdict(list)
-    for each in items:
-        found[begin(at(each), step)].append(each)
+def by_step(items: Sequence[Timed], at: Callable[[Timed], datetime], step: timedelta) -> dict[datetime, Sequence[Timed]]:
+    """The items of each step that has any; they are in the order of time."""
+    found: dict[datetime, Sequence[Timed]] = {}
+    first = 0
+    while first < len(items):
+        start = begin(at(items[first]), step)
+        last = bisect_left(items, start + step, lo=first, key=at)
+        found[start], first = items[first:last], last
     return found
 
 

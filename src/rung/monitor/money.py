@@ -6,6 +6,7 @@ and for a person to replace. Everything is in US dollars and seconds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
@@ -194,7 +195,7 @@ def measure(workload: Workload, tallies: Sequence[Tally], checked: Sequence[Revi
     for tally in tallies:
         decisions, asked, seconds = seen.get(tally.tier, (0, 0.0, 0.0))
         seen[tally.tier] = decisions + tally.decisions, asked + tally.cost, seconds + tally.seconds
-    looked = [each.tier for each in checked]
+    looked = Counter(each.tier for each in checked)
     former = sorted(seen.keys() - {*own, PERSON})  # tiers that the file no longer has
     tiers: dict[str, Use] = {}
     mean, waits = 0.0, False  # seconds a case took so far, and whether an endpoint with a price has been asked
@@ -204,7 +205,7 @@ def measure(workload: Workload, tallies: Sequence[Tally], checked: Sequence[Revi
         waits = waits or outside
         if not outside and decisions:
             mean = seconds / decisions
-        tiers[name] = Use(decisions, asked, decisions * mean if outside else seconds, looked.count(name))
+        tiers[name] = Use(decisions, asked, decisions * mean if outside else seconds, looked[name])
     return Usage(tiers, hours, any(own.values()))
 
 

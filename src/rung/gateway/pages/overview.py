@@ -27,7 +27,7 @@ from rung.gateway.pages.figures import (
 from rung.gateway.pages.past import Past, Period
 from rung.gateway.pages.site import Site, fragment
 from rung.ledger import Alarm, Ledger, Promotion
-from rung.monitor.history import error, quantile, split
+from rung.monitor.history import quantile, split
 from rung.monitor.money import Money
 from rung.monitor.promise import Standing
 from rung.workload import Workload
@@ -107,7 +107,6 @@ def _shown(workload: Workload, seen: Watched, chosen: Range) -> dict[str, Any]:
         "split": [("people" if name == PERSON else name, counts[name] / period.decisions) for name in names],
         "p50": quantile(period.latencies, 0.50),
         "p99": quantile(period.latencies, 0.99),
-        "error": error(period.reviewed),
         "gauge": gauge(seen.standing),
         "charts": [fragment([each]) for each in _charts(workload, seen, chosen)],
     }

@@ -6,22 +6,24 @@ Knows nothing about how it is shown. Every method blocks for its queries: it is 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Lock, Thread
 from typing import TypeVar, cast
 
 from rung.core import Outcome
-from rung.ledger import Effort, Latency, Ledger, Reviewed, Tally
+from rung.ledger import Effort, Latency, Ledger, LedgerError, Reviewed, Tally
 from rung.monitor.history import by_step, steps
 from rung.monitor.money import Money, Tokens, assume, measure, price, revise, tokens
 from rung.monitor.promise import Standing
 from rung.monitor.standings import standing
 from rung.workload import Workload
 
-FRESH = 60.0  # seconds that what takes long to read is kept; what people settle meanwhile is read at once
+FRESH = 60.0  # seconds after which what takes long to read is read anew, while what was read is shown
 ASKED = 200  # escalated decisions, the latest, over which the large model's tokens are counted
+MOST = 100  # of what is kept
 HOUR = timedelta(hours=1)
 
 Kept = TypeVar("Kept")
@@ -60,46 +62,52 @@ class Past:
         self._workload = workload
         self._ledger = ledger
         self._kept: dict[object, tuple[float, object]] = {}
-        self._reading = Lock()
-        self._reviewed: list[Reviewed] = []
-        self._read_at = -FRESH
+        self._renewing: set[object] = set()
+        self._first = Lock()
+        self._standing: tuple[object, Standing | None] = (None, None)
 
     def period(self, since: datetime, until: datetime, step: timedelta) -> Period:
-        """What happened in a time that begins with a step."""
-        name, ledger, size = self._workload.name, self._ledger, round(step / HOUR)
-        tallies = ledger.tallies(name, since, until, size)
-        begun = ledger.tallies(name, tallies[0].hour, min(tallies[0].hour + step, until)) if tallies else ()
+        """What happened in a time that begins with a step; what its former steps hold is kept."""
+        starts = steps(since, until, step)
+        former = self._keep(("sums", since, starts[-1], step), lambda: self._sums(since, starts[-1], step))
+        latter = self._sums(starts[-1], until, step)
         return Period(
             since,
             until,
             step,
-            steps(since, until, step),
-            max(begun[0].hour, since) if begun else until,
-            tallies,
-            ledger.latencies(name, since, until, size),
-            [each for each in self.reviewed() if since <= each.at < until],
+            starts,
+            max(former[0] or latter[0] or until, since),
+            [*former[1], *latter[1]],
+            [*former[2], *latter[2]],
+            _between(self.reviewed(), since, until),
         )
+
+    def _sums(
+        self, since: datetime, until: datetime, step: timedelta
+    ) -> tuple[datetime | None, Sequence[Tally], Sequence[Latency]]:
+        """The first hour in which anything was decided, the tallies and the latencies."""
+        name, ledger, size = self._workload.name, self._ledger, round(step / HOUR)
+        tallies = ledger.tallies(name, since, until, size)
+        begun = ledger.tallies(name, tallies[0].hour, min(tallies[0].hour + step, until)) if tallies else ()
+        return (begun[0].hour if begun else None), tallies, ledger.latencies(name, since, until, size)
 
     def reviewed(self) -> Sequence[Reviewed]:
         """The answers from the random sample that people have settled: those that came since the last look at once, what has
-        changed about others, such as a verdict taken back, within `FRESH` seconds."""
-        with self._reading:
-            last = self._reviewed[-1].at if self._reviewed and time.monotonic() - self._read_at < FRESH else None
-            found = self._ledger.queue.reviewed(self._workload.name, last)
-            if last is None:
-                self._reviewed, self._read_at = list(found), time.monotonic()
-            elif len(found) > 1 or found[:1] != self._reviewed[-1:]:
-                self._reviewed = [*(each for each in self._reviewed if each.at < last), *found]
-            return self._reviewed
+        changed about others, such as a verdict taken back, after a minute or two."""
+        name, queue = self._workload.name, self._ledger.queue
+        known = self._keep("reviewed", lambda: queue.reviewed(name))
+        last = known[-1].at if known else None
+        return [*(_between(known, known[0].at, last) if last else ()), *queue.reviewed(name, last)]
 
     def standing(self, release: str) -> Standing:
         """What is known of the promise of a release."""
         mine = [each for each in self.reviewed() if each.release == release]
         mark = release, len(mine), mine[-1].seq if mine else 0, sum(each.wrong for each in mine)
-        if self._kept.get("mark", (0.0, None))[1] != mark:
-            self._kept["standing"] = 0.0, standing(mine, self._workload.promise)
-            self._kept["mark"] = 0.0, mark
-        return cast(Standing, self._kept["standing"][1])
+        known, found = self._standing
+        if known != mark or found is None:
+            found = standing(mine, self._workload.promise)
+            self._standing = mark, found
+        return found
 
     def effort(self, since: datetime, until: datetime | None = None) -> Effort:
         """What people did from a time on, until another or now."""
@@ -136,11 +144,30 @@ class Past:
         return max((min(at + period.step, period.until) - start) / HOUR, 1e-9)
 
     def _keep(self, key: object, read: Callable[[], Kept]) -> Kept:
-        at, value = self._kept.get(key, (-FRESH, None))
-        if time.monotonic() - at < FRESH:
-            return cast(Kept, value)
-        found = read()
-        if len(self._kept) > 100:  # times that were asked for once
-            self._kept.clear()
-        self._kept[key] = time.monotonic(), found
-        return found
+        """What was read, which nobody waits for but who asks first."""
+        found = self._kept.get(key)
+        if found is None:
+            with self._first:
+                found = self._kept.get(key) or (time.monotonic(), read())
+                if len(self._kept) > MOST:  # times that were asked for once
+                    self._kept.clear()
+                self._kept[key] = found
+        at, value = found
+        if time.monotonic() - at >= FRESH and key not in self._renewing:
+            self._renewing.add(key)
+            Thread(target=self._renew, args=(key, read), daemon=True).start()
+        return cast(Kept, value)
+
+    def _renew(self, key: object, read: Callable[[], object]) -> None:
+        try:
+            self._kept[key] = time.monotonic(), read()
+        except LedgerError:
+            pass  # whoever asks next is told why, or it goes well again
+        finally:
+            self._renewing.discard(key)
+
+
+def _between(reviewed: Sequence[Reviewed], since: datetime, until: datetime) -> Sequence[Reviewed]:
+    """Those settled from a time to before another; they are in that order."""
+    first = bisect_left(reviewed, since, key=lambda each: each.at)
+    return reviewed[first : bisect_left(reviewed, until, key=lambda each: each.at)]

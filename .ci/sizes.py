@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "src" / "rung"
-MODULE, HEART, WHOLE = 400, 150, 23_000
+MODULE, HEART, WHOLE = 400, 150, 32_000
 
 lines = {path.relative_to(PACKAGE).as_posix(): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
 broken = [f"{name} has {count} lines, over {MODULE}" for name, count in lines.items() if count > MODULE]

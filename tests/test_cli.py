@@ -31,7 +31,7 @@ from rung.ledger import open_ledger
 from rung.models.encoder import Encoder
 from rung.release import ledger_of
 from rung.workload import load
-from small_workload import CONTENT, INTENTS, messages, put_to_work, with_mixed, write_workload
+from small_workload import CONTENT, INTENTS, messages, put_to_work, with_mixed, write_gold, write_workload
 
 
 @pytest.fixture
@@ -221,6 +221,21 @@ def test_an_evaluation_may_be_written_as_a_page_and_as_markdown(guarded: Path, t
     assert "<svg" in html and "http" not in html.split("<body")[0].replace("http-equiv", "")
     assert markdown.startswith("# Evaluation of small\n")
     assert call("evaluate", guarded, "--page", tmp_path / "evaluation.pdf").status == 2
+
+
+def test_an_evaluation_that_the_gate_refuses_is_shown_and_written_all_the_same(
+    guarded: Path, tmp_path: Path, call: Caller
+) -> None:
+    write_gold(
+        guarded, [*messages(360), *({**line, "expected": {"intent": "refund", "order": None}} for line in messages(480)[360:])]
+    )
+    page = tmp_path / "evaluation.html"
+    told, document = call("evaluate", guarded, "--page", page), call("evaluate", guarded, "--json")
+    for ended in (told, document):
+        assert ended.status == 1 and "this release is refused" in ended.err
+    assert "whole record right" in told.out and f"written: {page}" in told.out
+    assert "breaks its promise" in page.read_text(encoding="utf-8")
+    assert document.document["wrong"] > 10 and document.document["disagreements"]
 
 
 def test_hints_name_a_file_by_its_path_and_a_folder_with_a_space_in_quotes(tmp_path: Path, call: Caller) -> None:

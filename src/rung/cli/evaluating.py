@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,8 @@ class Asked:
 
 
 def evaluate_named(workload: Workload, asked: Asked) -> None:
-    """Judge a release and say how it did; each of the pages is written as its suffix says, `.html` or `.md`."""
+    """Judge a release and say how it did; each of the pages is written as its suffix says, `.html` or `.md`. Raises `GateError`
+    once all is said and written."""
     found = evaluate_release(workload, named_release(workload, asked.release), stage, asked.part, asked.tier)
     load = measure_load(found) if asked.load else None
     pages = asked.pages
@@ -35,7 +37,12 @@ def evaluate_named(workload: Workload, asked: Asked) -> None:
         page.write_text(_page(found, load, page.suffix), encoding="utf-8")
     if asked.json:
         say_json(found.document(load))
-        return
+    else:
+        _tell(workload, found, load, pages)
+    found.gate()
+
+
+def _tell(workload: Workload, found: Evaluation, load: Load | None, pages: Sequence[Path]) -> None:
     _say(found)
     if load:
         say(f"\n{load.said()}")

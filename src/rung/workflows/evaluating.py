@@ -48,6 +48,11 @@ class Evaluation:
         """Every figure, with its n and interval."""
         return self.evidence.metrics
 
+    def gate(self) -> None:
+        """Raise `GateError` where a limit does not hold; of other parts than test, and of one tier, nothing is asked."""
+        if self.part == "test" and not self.tier:
+            gate(self.evidence, self.workload.limits)
+
     def document(self, load: Load | None = None) -> dict[str, Any]:
         """As JSON: what is the same on every run, and under `measured` what is not."""
         figures = self.evidence.document({one.by for one in self.metrics.slices})
@@ -136,13 +141,10 @@ def evaluate_release(
 ) -> Evaluation:
     """Judge a release's own files again, on a part of the gold as it is now; `tier` judges one of its tiers alone.
 
-    The whole release on the test part goes through the gate. Raises `GateError`, `GoldError` where no case is left to judge by,
-    and `ReleaseError` for a tier that it has not.
+    Nothing is gated: what fails is evidence too. Raises `GoldError` where no case is left to judge by, and `ReleaseError` for a
+    tier that it has not.
     """
-    found = finish(_evaluate(workload, release, progress, part, tier))
-    if part == "test" and not tier:
-        gate(found.evidence, found.workload.limits)
-    return found
+    return finish(_evaluate(workload, release, progress, part, tier))
 
 
 async def _evaluate(workload: Workload, release: Release, progress: Progress, part: Part, tier: str) -> Evaluation:

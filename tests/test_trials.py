@@ -190,15 +190,19 @@ def test_a_challenger_that_lets_more_out_is_refused(tmp_path: Path, live: Any, c
         ("https://API.vendor.com/v1", "inside", "slm is said to be inside the walls"),
         ("https://api.vendor.com:443/v1", "inside", "slm is said to be inside the walls"),
         ("https://api.vendor.com./openai/v1", "inside", "slm is said to be inside the walls"),
-        ("https://api.vendor.com:8443/v1", "outside", "slm is at an address the live release does not reach"),
-        ("https://other-vendor.com/v1", "inside", "slm is at an address the live release does not reach"),
-        ("https://other-vendor.com/v1", "outside", "slm is at an address the live release does not reach"),
+        ("https://api.vendor.com:8443/v1", "inside", "slm is said to be inside the walls"),
+        ("https://api.vendor.com:8443/v1", "outside", "slm is outside the walls, at an address the live release does not reach"),
+        ("https://other-vendor.com/v1", "outside", "slm is outside the walls, at an address the live release does not reach"),
+        ("http://10.0.0.3/v1", "inside", None),
+        ("http://10.0.0.2:8443/v1", "inside", None),
         ("https://API.vendor.com:443/v2", "outside", None),
         ("http://10.0.0.2/v1", "inside", None),
         ("http://10.0.0.2/v1", "outside", None),
     ],
 )
-def test_a_challenger_asks_only_where_the_live_release_does(tmp_path: Path, url: str, boundary: str, says: str | None) -> None:
+def test_a_challenger_asks_outside_the_walls_only_where_the_live_release_does(
+    tmp_path: Path, url: str, boundary: str, says: str | None
+) -> None:
     changes: dict[str, Any] = {"boundary": {"may_leave": "redacted", "redact": ["email"]}}
     vendor = {**INSIDE["slm"], "url": "https://api.vendor.com/v1", "boundary": "outside"}
     tiers = [{"endpoint": name, "model": "any"} for name in ("slm", "vendor")]

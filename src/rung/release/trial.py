@@ -37,7 +37,7 @@ def start_trial(workload: Workload, release: Release, ledger: Ledger, terms: Ter
     workload names as its success at this moment, and keeps that.
 
     Raises `Ungated` for a challenger without evidence, `TrialRefused` for one that answers already, may send out more than the
-    live release or asks an address that it does not, or where another trial runs.
+    live release or asks an address outside the walls that it does not, or where another trial runs.
     """
     pointed = ledger.current_release(workload.name)
     if pointed is None:
@@ -126,9 +126,13 @@ def _objections(live: Workload, challenger: Workload, terms: Terms) -> Iterator[
     reached = [(_address(tier.endpoint.url), tier.endpoint.boundary) for tier in _endpoints(live)]
     for endpoint in (tier.endpoint for tier in _endpoints(challenger)):
         known = {boundary for address, boundary in reached if address == _address(endpoint.url)}
-        if not known:
-            yield f"its endpoint {endpoint.name} is at an address the live release does not reach. Widen that by a promotion."
-        elif endpoint.boundary == "inside" and "inside" not in known:
+        host = {boundary for (name, _), boundary in reached if name == _address(endpoint.url)[0]}
+        if endpoint.boundary == "outside" and not known:
+            yield (
+                f"its endpoint {endpoint.name} is outside the walls, at an address the live release does not reach. Widen that "
+                "by a promotion."
+            )
+        elif endpoint.boundary == "inside" and "inside" not in known and "outside" in host:
             yield f"its endpoint {endpoint.name} is said to be inside the walls, where the live release's is outside."
     if challenger.name != live.name:
         yield f"it belongs to the workload {challenger.name}."

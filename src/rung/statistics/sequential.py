@@ -243,7 +243,7 @@ class Turn:
         self._capital = np.full(len(ratios), -np.inf)  # logarithms: of what has been staked
         self._leads = np.full(len(ratios), -np.inf)  # and of that part which began at the best moment
         self._starts = np.zeros((len(ratios), 2), int)  # observations and hits before that moment
-        self._seen = np.zeros(2, int)
+        self._seen: NDArray[np.int_] = np.zeros(2, np.int_)
         self.proven = False
 
     def until(self, hits: NDArray[np.bool_], weights: NDArray[np.float64]) -> int:

@@ -12,7 +12,7 @@ from rung.charts import Callout, Fact, render_html, render_markdown
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem
 from rung.evaluation.asking import Agreed
 from rung.evaluation.metrics import Metrics, measure
-from rung.evaluation.report import SHOWN, evaluation_blocks
+from rung.evaluation.report import MOST, SHOWN, evaluation_blocks
 from rung.workload import Boundary, Field, Limits, Promise, SpecialistTier, Workload
 
 INTENTS = ("card", "fee", "refund")
@@ -97,9 +97,15 @@ def test_where_nothing_is_answered_there_is_no_curve_and_still_a_report() -> Non
     assert "No answer is wrong." in page
 
 
-def test_only_the_first_disagreements_are_shown_and_texts_only_where_they_are_given() -> None:
-    blocks = evaluation_blocks("it", measured(*decided(300, 70)), PROMISE)
-    page = render_markdown("Evaluation", blocks)
-    assert f"The first {SHOWN} follow." in page
-    assert page.count("<summary>Case ") == SHOWN
+def test_every_disagreement_may_be_opened_and_texts_stand_only_where_they_are_given() -> None:
+    metrics = measured(*decided(300, 70))
+    page = render_markdown("Evaluation", evaluation_blocks("it", metrics, PROMISE))
+    assert page.count("<summary>Case ") == len(metrics.disagreements) > SHOWN
+    assert f"<summary>{len(metrics.disagreements) - SHOWN} further disagreements</summary>" in page
     assert "message" not in page
+
+
+def test_of_very_many_disagreements_a_page_has_the_first_and_says_where_all_are() -> None:
+    page = render_markdown("Evaluation", evaluation_blocks("it", measured(*decided(1800, 600)), PROMISE))
+    assert page.count("<summary>Case ") == MOST
+    assert f"The first {MOST} follow; rung evaluate --json has all." in page

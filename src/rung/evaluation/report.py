@@ -34,7 +34,8 @@ from rung.evaluation.slices import Slice
 from rung.statistics.binomial import upper_bound
 from rung.workload import Promise
 
-SHOWN = 50  # disagreements
+SHOWN = 50  # disagreements in sight; the others are folded
+MOST = 500  # disagreements on a page: all are in the JSON
 WORST = 10  # slices in sight; the others are folded
 LONGEST = 2000  # characters of a case's text
 NONE = "-"
@@ -209,13 +210,15 @@ def _disagreements(metrics: Metrics, texts: Sequence[tuple[str, str]]) -> Iterat
         yield Paragraph(kept if count else "No answer is wrong.")
         return
     accepted = metrics.error.count
-    first = f" The first {SHOWN} follow." if len(wrong) > SHOWN else ""
+    first = f" The first {MOST:,} follow; rung evaluate --json has all." if len(wrong) > MOST else ""
     yield Paragraph(
         f"{len(wrong):,} of {metrics.cases:,} last answers are wrong; {accepted:,} of them are accepted and come first, the most "
         f"confident ones at the top.{first}"
     )
-    for one in wrong[:SHOWN]:
-        yield _disagreement(one, texts)
+    opened = [_disagreement(one, texts) for one in wrong[:MOST]]
+    yield from opened[:SHOWN]
+    if folded := opened[SHOWN:]:
+        yield Details(f"{len(folded):,} further disagreements", folded)
 
 
 def _disagreement(one: Disagreement, texts: Sequence[tuple[str, str]]) -> Details:

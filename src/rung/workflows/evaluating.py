@@ -54,12 +54,15 @@ class Evaluation:
             gate(self.evidence, self.workload.limits)
 
     def document(self, load: Load | None = None) -> dict[str, Any]:
-        """As JSON: what is the same on every run, and under `measured` what is not."""
+        """As JSON, with the texts of disagreements: the same bytes for the same release and gold, but for `measured`, which is
+        there with a `load` alone."""
         figures = self.evidence.document({one.by for one in self.metrics.slices})
-        measured = {"times": figures.pop("times")}
-        wrong = [{"line": self.cases[one.at].line, **one.document()} for one in self.metrics.disagreements]
+        times = figures.pop("times")
+        cases = ((self.cases[one.at], one) for one in self.metrics.disagreements)
+        wrong = [{"line": case.line, "text": case.case.text, **one.document()} for case, one in cases]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}
-        return {**about, **figures, "disagreements": wrong, "measured": measured | ({"load": load.document()} if load else {})}
+        measured = {"measured": {"times": times, "load": load.document()}} if load else {}
+        return {**about, **figures, "disagreements": wrong, **measured}
 
     def blocks(self, load: Load | None = None) -> list[Block]:
         """The report: the same bytes for the same release and gold, but for what is said of a `load`."""

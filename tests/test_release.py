@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
+import re
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -152,6 +155,63 @@ def test_a_manifest_made_to_fit_does_not_fit_the_name(copied: Small) -> None:
     (release.folder / "manifest.json").write_text(json.dumps({**manifest, "inputs": "other"}), encoding="utf-8")
     with pytest.raises(ReleaseError, match=r"manifest\.json changed"):
         load_release(release.folder)
+
+
+def rename_to_fit(folder: Path) -> Path:
+    """A manifest that lists what lies there now, and the folder's name made to fit, as whoever means harm would do."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    listed = [path for path in paths if "__pycache__" not in path.parts]
+    manifest["files"] = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in listed}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    return folder.rename(folder.parent / sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiers/specialist/model.pkl",
+        "tiers/specialist/specialist.PT",
+        "tiers/model.joblib",
+        "workload/model.pkl",
+        "cascade.pkl",
+        "more/cascade.json",
+        "tiers/specialist/__pycache__/more.json",
+        "workload/__pycache__/model.pkl",
+    ],
+)
+def test_a_foreign_part_is_refused_even_with_a_manifest_and_a_name_made_to_fit(name: str, copied: Small) -> None:
+    folder = copied[1].folder
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(pickle.dumps({"harmless": 1}))
+    with pytest.raises(ReleaseError, match=f"{re.escape(name)} cannot be part of a release"):
+        load_release(rename_to_fit(folder))
+
+
+def test_it_is_the_kind_of_file_that_is_refused_and_not_the_made_up_manifest(copied: Small) -> None:
+    (copied[1].folder / "tiers" / "specialist" / "more.json").write_text("{}", encoding="utf-8")
+    folder = rename_to_fit(copied[1].folder)
+    assert load_release(folder).folder == folder
+
+
+def test_a_link_out_of_a_release_is_refused(copied: Small, tmp_path: Path) -> None:
+    folder = copied[1].folder
+    (folder / "tiers" / "specialist").rename(tmp_path / "elsewhere")
+    (folder / "tiers" / "specialist").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ReleaseError, match="tiers/specialist cannot be part of a release"):
+        load_release(rename_to_fit(folder))
+
+
+def test_what_python_leaves_beside_a_check_file_is_no_foreign_part(copied: Small) -> None:
+    (copied[1].folder / "workload" / "__pycache__").mkdir()
+    (copied[1].folder / "workload" / "__pycache__" / "checks.cpython-311.pyc").write_bytes(b"\0")
+    assert load_release(copied[1].folder) == copied[1]
+
+
+def test_a_damaged_release_names_every_way_on(copied: Small) -> None:
+    (copied[1].folder / "report.txt").write_text("all is well", encoding="utf-8")
+    with pytest.raises(ReleaseError, match=r"Put the folder back as it was, .*`rung rollback`, .*`rung train`\."):
+        load_release(copied[1].folder)
 
 
 def test_a_folder_that_is_no_release_and_another_format_are_refused(tmp_path: Path) -> None:

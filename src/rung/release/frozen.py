@@ -11,22 +11,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rung.cascade.checks import sources
 from rung.cascade.templates import template_files
 from rung.core import Fields, RungError, Specialist
-from rung.models.calibration import Calibration
-from rung.models.encoder import Encoder
 from rung.release.card import card_of, lineage_of
 from rung.workload import SpecialistTier, Workload, load
+
+if TYPE_CHECKING:  # whoever only reads releases, or moves the pointer, waits for no model's library
+    from rung.models.calibration import Calibration
+    from rung.models.encoder import Encoder
 
 TIERS = "tiers"  # where in a release each specialist has its folder
 CASCADE = "cascade.json"
 LEARNT = "learnt.json"
 SEEN = "seen.json"
 FORMAT = 6  # raise it when a release of an earlier Rung must be trained again
-
+_OWN = frozenset({CASCADE, LEARNT, SEEN, "evidence.json", "report.txt", "lineage.json", "README.md", "manifest.json"})
+_WEIGHTS = frozenset({".safetensors", ".onnx", ".json"})  # none of which runs code when it is read
+_ADVICE = (
+    "Put the folder back as it was, go back to what answered before with `rung rollback`, or make another with `rung train`."
+)
 
 Shown = tuple[str, Fields]  # a text and its answer, as an endpoint sees them
 
@@ -164,20 +170,24 @@ def _seal(draft: Path, workload: Workload, inputs: str, evidence: Mapping[str, A
 
 
 def load_release(folder: Path) -> Release:
-    """Read a release and verify every file against its manifest, and the manifest against the folder's name."""
+    """Read a release and verify every file against its manifest, the manifest against the folder's name, and that nothing lies
+    there that is no part of a release."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise ReleaseError(f"{folder}: has format {manifest['format']}, this Rung reads {FORMAT}. Run `rung train` again.")
+        if foreign := _foreign(folder):
+            kinds = "models are safetensors, ONNX and JSON, what lies in workload/ is text, and nothing is a link"
+            raise ReleaseError(f"{folder}: {', '.join(foreign)} cannot be part of a release: {kinds}. {_ADVICE}")
         changed = sorted({name for name, _ in set(manifest["files"].items()) ^ set(_digests(folder).items())})
         if changed or _identity(manifest) != folder.name:
             what = ", ".join(changed) or "manifest.json"
-            raise ReleaseError(f"{folder}: {what} changed after the release was frozen. Run `rung train` again.")
+            raise ReleaseError(f"{folder}: {what} changed after the release was frozen. {_ADVICE}")
         evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
         report = (folder / "report.txt").read_text(encoding="utf-8").rstrip("\n")
         return Release(folder.name, folder, manifest["inputs"], evidence, report)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReleaseError(f"{folder}: is not a release ({error}). Run `rung train`.") from error
+        raise ReleaseError(f"{folder}: is not a release ({error}). {_ADVICE}") from error
 
 
 def require_gated(release: Release) -> Release:
@@ -227,6 +237,33 @@ def learnt_by(release: Release) -> dict[str, str]:
 
 def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What no release holds, whatever its manifest says: other files than `freeze` writes, and links, which lead out of what was
+    hashed."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not (path.is_dir() or _belongs(path, folder))]
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def _belongs(path: Path, folder: Path) -> bool:
+    first, *deeper = path.relative_to(folder).parts
+    if first == "workload" and path.parent.name == "__pycache__":
+        return path.suffix == ".pyc"  # an editor's or a test's; a check file is compiled from the bytes that were hashed
+    if "__pycache__" in path.parts or not path.is_file():
+        return False
+    if first == TIERS:
+        return path.suffix in _WEIGHTS
+    return _is_text(path) if first == "workload" else not deeper and first in _OWN
+
+
+def _is_text(path: Path) -> bool:
+    if path.suffix == ".py":  # may be in another encoding, and say so
+        return True
+    content = path.read_bytes()
+    with suppress(UnicodeDecodeError):
+        return "\0" not in content.decode()
+    return False
 
 
 def _digests(folder: Path) -> dict[str, str]:

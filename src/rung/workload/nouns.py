@@ -159,8 +159,8 @@ class ReviewPolicy:
     second: float = 0.05
     lease: timedelta = timedelta(minutes=10)
     guidelines: Path | None = None
-    webhook: Webhook | None = None
     on_broken: OnBroken = "alarm"
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,6 @@ def _drop_failures(drop: Drop | None, limits: Limits) -> Iterator[str]:
         f"beside release {drop.against[:12]}, which answers now, {drop.gained:,} of {drop.cases:,} cases are answered rightly by "
         f"the new one alone and {drop.lost:,} by the old one alone, a change of {low * 100:+.1f} to {high * 100:+.1f} points "
         f"({drop.confidence * 100:g}% interval): with {drop.confidence * 100:g}% confidence it loses less than "
-        f"{provable * 100:.1f} points, and limits.dropped asks for less than {limits.dropped * 100:.1f}. "
+        f"{provable * 100:.3g} points, and limits.dropped asks for less than {limits.dropped * 100:g}. "
         + ("More test cases, or a wider limit, would help." if drop.gained >= drop.lost else "A better release would help.")
     )

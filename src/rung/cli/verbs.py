@@ -257,10 +257,12 @@ def review(
 
 
 def _pages(paths: list[Path] | None, option: str) -> list[Path]:
-    """The files to write, each of a kind that can be: said before anything takes long."""
+    """The files to write, each of a kind and in a folder that can be: said before anything takes long."""
     for each in paths or []:
         if each.suffix not in (".html", ".md"):
             raise typer.BadParameter(f"{each} ends in neither .html nor .md", param_hint=option)
+        if not each.parent.is_dir():
+            raise typer.BadParameter(f"{each.parent} is no folder: make it first", param_hint=option)
     return paths or []
 
 

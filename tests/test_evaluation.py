@@ -64,7 +64,6 @@ EVIDENCE = Evidence(
     ),
     people=120,
     escalated=1 - 1000 / 1200,
-    fields={"intent": 0.97},
     times=times_of([0.0042] * 490 + [0.29] * 4 + [0.31] * 6),
     cost=0.000125,
     metrics=replace(measure(SMALL, [], []), cost=Estimate(0.000125, 0.000101, 0.00015, 1200)),
@@ -195,7 +194,7 @@ def test_evidence_counts_each_tier_the_people_and_the_money() -> None:
     assert (evidence.cases, evidence.answered, evidence.wrong, evidence.people, sum(ticks)) == (4, 3, 1, 1, 4)
     assert (evidence.escalated, evidence.left.count, evidence.cost) == (0.5, 2, 0.25)
     assert (len(evidence.times), evidence.times.rate, evidence.times["p99"].seconds) == (4, None, pytest.approx(4.0))
-    assert evidence.fields == {"label": 0.75}
+    assert [(one.accuracy.count, one.accuracy.of) for one in evidence.metrics.fields] == [(3, 4)]
 
 
 def test_evidence_in_json_carries_exact_bounds() -> None:
@@ -442,6 +441,8 @@ def test_a_release_must_be_proven_to_drop_less_than_allowed(gained: int, lost: i
 def test_too_few_cases_prove_nothing_and_the_gate_says_what_they_could() -> None:
     with pytest.raises(GateError, match=r"loses less than 1\d\.\d points.*More test cases, or a wider limit, would help"):
         gate(EVIDENCE, Limits(dropped=0.02), Drop("f" * 64, 20, 0, 0, 0.95))
+    with pytest.raises(GateError, match=r"loses less than 0\.\d+ points, and limits\.dropped asks for less than 0\.01\."):
+        gate(EVIDENCE, Limits(dropped=0.0001), Drop("f" * 64, 10_000, 0, 0, 0.95))
 
 
 def test_what_callers_send_along_is_not_kept_as_evidence_unless_the_file_asks_for_it() -> None:

@@ -144,7 +144,7 @@ def test_a_damaged_release_is_trained_again(tmp_path: Path, minilm: Encoder) -> 
 def test_an_evaluation_of_what_is_served_finds_the_same_again(small: tuple[Workload, Release]) -> None:
     workload, release = small
     again = evaluate_release(workload, release).document()
-    for name in ("cases", "answered", "wrong", "people", "escalated", "error_at_most", "fields"):
+    for name in ("cases", "answered", "wrong", "people", "escalated", "error_at_most", "metrics"):
         assert again[name] == release.evidence[name]
 
 

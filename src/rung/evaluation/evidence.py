@@ -5,7 +5,7 @@ It asks through `decide`, so what it judges is what will be served. It knows not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from rung.cascade import PERSON, Cascade
 from rung.cascade.promise import Threshold
-from rung.core import Case, Decision, Fields, same
+from rung.core import Case, Decision
 from rung.evaluation.asking import Agreed, Tick, ask_all, right
 from rung.evaluation.metrics import Metrics, measure
 from rung.evaluation.rates import Rate, rate
@@ -43,10 +43,8 @@ class TierEvidence:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the test split showed. `times` are of `TIMED` cases at most, spread over all, which arrive as in a busy hour of the
-    stated volume; one at a time where none is stated, or so little that cases would not meet; `cost` is in US dollars per case.
-
-    `fields` gives, per field, how often the last answer any tier gave was right, accepted or not; `metrics` everything else.
-    """
+    stated volume; one at a time where none is stated, or so little that cases would not meet; `cost` is in US dollars per case;
+    `metrics` is everything else."""
 
     promise: Promise
     threshold: Threshold
@@ -54,7 +52,6 @@ class Evidence:
     tiers: tuple[TierEvidence, ...]
     people: int
     escalated: float
-    fields: Mapping[str, float]
     times: Times
     cost: float
     metrics: Metrics
@@ -123,7 +120,6 @@ async def evaluate(
         tiers=tuple(tiers),
         people=sum(decision.tier == PERSON for decision in decisions),
         escalated=1 - _by_specialists(tiers) / max(len(agreed), 1),
-        fields=_field_accuracy(decisions, agreed),
         times=times,
         cost=sum(decision.cost for decision in decisions) / max(len(agreed), 1),
         metrics=measure(workload, agreed, decisions),
@@ -155,16 +151,6 @@ def _by_specialists(tiers: Sequence[TierEvidence]) -> int:
     """Cases that the specialists answered, static and encoder together; where there are none, the first tier."""
     own = [tier.cases for tier in tiers if not _paid(tier.tier)]
     return sum(own) if own else tiers[0].cases
-
-
-def _field_accuracy(decisions: Sequence[Decision], agreed: Sequence[Agreed]) -> dict[str, float]:
-    names = list(agreed[0].expected) if agreed else []
-    empty: Fields = {}
-    said = [next((a.answer.fields for a in reversed(d.attempts) if a.answer is not None), empty) for d in decisions]
-    return {
-        name: sum(same(fields.get(name), each.expected[name]) for fields, each in zip(said, agreed, strict=True)) / len(agreed)
-        for name in names
-    }
 
 
 def describe(evidence: Evidence, name: str, volume: int | None) -> str:

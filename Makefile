@@ -57,5 +57,10 @@ memos: .venv/installed
 	$(BIN)/rung bakeoff examples/support --memo docs/memos/support.md --memo docs/memos/support.html
 	$(BIN)/rung bakeoff examples/invoices --memo docs/memos/invoices.md --memo docs/memos/invoices.html
 
+# The pictures in docs/images: the example with a month behind it, in a browser.
+.PHONY: shots
+shots: .venv/installed-test chromium
+	$(BIN)/python docs/shots.py
+
 clean:
 	rm -rf .venv examples/*/.rung

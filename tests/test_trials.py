@@ -356,16 +356,19 @@ def test_a_unit_counts_once_an_hour_by_its_first_case_and_its_first_verdict(ledg
     assert (measure(tally, "person")["live"], tally.document()["arms"]["live"]["cases"]) == ({"of": 3, "share": 0.0}, 4)
     assert measure(tally, "overturned")["live"]["of"] == 2
     assert "each session counted once, and once an hour where there is a margin" in tally.document()["error_control"]
+    said = "so each session counts once an hour: 3 of 4 cases of the live and 0 of 0 cases of the challenger release"
+    assert said in tally.document()["counting"]
+    assert counted(ledger).document()["counting"] is None
 
 
 def test_shadows_are_kept_beside_the_decisions_and_count_nowhere_else(ledger: Ledger) -> None:
     trial = begun(ledger, replace(CANARY, kind="shadow"))
-    live = [accepted(), accepted(), for_review(), accepted()]
+    live = [accepted(), accepted(answer={"intent": "refund", "order": 7}), for_review(), accepted()]
     record_all(ledger, [part("live", each) for each in live])
     before = ledger.summary("support")
     unseen = [
         replace(live[0], release="r2"),
-        replace(live[1], release="r2", answer={"intent": "fee"}, cost=0.5),
+        replace(live[1], release="r2", answer={"intent": "refund", "order": None}, cost=0.5),
         replace(live[2], release="r2"),
         accepted(id="never-recorded"),
     ]
@@ -375,7 +378,7 @@ def test_shadows_are_kept_beside_the_decisions_and_count_nowhere_else(ledger: Le
     document = report_trial(ledger, trial)
     assert document["agreement"].items() >= {"drawn": 4, "of": 3, "alike": 2}.items()
     assert document["differing"] == [
-        {"decision": live[1].id, "text": "hello", "live": {"intent": "refund"}, "challenger": {"intent": "fee"}}
+        {"decision": live[1].id, "text": "hello", "live": {"order": 7}, "challenger": {"order": None}}  # where they part
     ]
     assert document["arms"]["challenger"] == {"cases": 3, "cost_usd_per_case": pytest.approx(0.502 / 3)}
 
@@ -933,6 +936,7 @@ def test_a_canary_is_begun_shown_and_stopped(tried: tuple[Path, str, str], call:
     assert document.items() >= {"release": other, "against": live, "ended": None, "decision": None}.items()
     assert document["measures"][0]["challenger"] == {"of": 2, "share": 0.5}
     told = call("release", "trial", folder)
+    assert "so each session counts once an hour: 1 of 1 cases of the live and 2 of 2" in " ".join(told.out.split())
     assert "50.00% of 2" in told.out and "not proven over the margin of 5" in told.out and "at most 5%" in told.out
     assert f"rung promote {folder} {other[:12]}" in told.err
     assert "answers alone" in call("release", "stop", folder, "--why", "seen enough").out
@@ -967,10 +971,12 @@ def test_a_shadow_shows_which_cases_differ(tried: tuple[Path, str, str], call: C
     trial, made = running(folder), [accepted() for _ in range(30)]
     fill(folder, trial, ["live"] * 30, *made)
     ledger = open_ledger(f"sqlite:///{folder}/.rung/ledger.db")
-    ledger.add_shadows([Shadow(trial.id, replace(each, answer={"intent": "fee"}), False, NOON) for each in made])
+    answers = [None, {"intent": None}, *[{"intent": "fee"}] * 28]
+    unseen = [replace(each, answer=answer) for each, answer in zip(made, answers, strict=True)]
+    ledger.add_shadows([Shadow(trial.id, each, False, NOON) for each in unseen])
     told = call("release", "trial", folder).out
     assert "of 30 cases the challenger has decided 30, 0 of them like the live release" in told
-    assert told.count("intent=fee") == 20
+    assert told.count("intent=fee") == 18 and told.count("intent=-") == told.count("a person decides") == 1
     assert len(call("release", "trial", folder, "--json").document["differing"]) == 20
 
 

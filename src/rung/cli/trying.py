@@ -10,6 +10,7 @@ from rich.text import Text
 
 from rung.cli.arguments import File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, visible
+from rung.cli.standing import home_of
 from rung.workload import EndpointTier, Price, Workload, load
 
 Name = Annotated[str, typer.Argument(metavar="RELEASE", help="The challenger: a release's id, or how it begins.")]
@@ -44,7 +45,7 @@ def trial(file: File, json_: Json = False) -> None:
     """The trial that runs, or the last one: both arms, what is proven about the difference, and what was decided."""
     from rung.release import ledger_of, load_workload, named_release, report_trial
 
-    workload = load(file)
+    workload = home_of(file)
     ledger = ledger_of(workload)
     found = ledger.trial(workload.name)
     frozen = load_workload(named_release(workload, found.against)) if found and "hallucinated" in found.margins else None
@@ -64,7 +65,7 @@ def stop(file: File, why: Why) -> None:
     """End the trial that runs: the live release answers alone within a second."""
     from rung.release import ledger_of, stop_trial
 
-    workload = load(file)
+    workload = home_of(file)
     ended = stop_trial(workload, ledger_of(workload), user(), why)
     say(f"{workload.name}: release {ended.release[:12]} is no longer tried; {ended.against[:12]} answers alone")
     hint(f"next: rung release trial {path_of(workload)}")
@@ -114,6 +115,8 @@ def _say_trial(document: dict[str, Any]) -> None:
     for measure in document["measures"]:
         table.add_row(*map(Text, _row(measure)))
     out.print(table)
+    if counting := document["counting"]:
+        say(visible(counting))
     if agreement := document.get("agreement"):
         _say_agreement(agreement, document["differing"])
     if decision := document["decision"]:
@@ -149,10 +152,15 @@ def _say_agreement(agreement: dict[str, Any], differing: list[dict[str, Any]]) -
         say(f"that is {alike / both:.1%}, and between {low:.1%} and {high:.1%} of all such cases")
     table = Table("text", "live", "challenger", box=None, pad_edge=False, header_style="bold")
     for each in differing:
-        cells = (" ".join(each["text"].split())[:60], *(short_fields(each[arm]) for arm in ("live", "challenger")))
+        cells = (" ".join(each["text"].split())[:60], *(_said(each[arm]) for arm in ("live", "challenger")))
         table.add_row(*(Text(visible(cell)) for cell in cells))
     if differing:
         out.print(table)
+
+
+def _said(answer: dict[str, Any] | None) -> str:
+    """In a list of what differs, that there is no value is said too."""
+    return short_fields(answer and {name: "-" if value is None else value for name, value in answer.items()})
 
 
 def _next(workload: Workload, document: dict[str, Any]) -> str:

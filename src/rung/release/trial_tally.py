@@ -103,7 +103,17 @@ class Tally:
             low, high = self._agreement.interval()
             counts = {"drawn": self._drawn, "of": self._compared, "alike": self._alike}
             document["agreement"] = {**counts, "share_at_least": low, "share_at_most": high}
-        return {**document, "decision": self.decision, "error_control": _error_control(self.trial)}
+        return {**document, "counting": self._counting(), "decision": self.decision, "error_control": _error_control(self.trial)}
+
+    def _counting(self) -> str | None:
+        """Why fewer cases count than were decided, where they are drawn by a unit."""
+        unit, first = self.trial.unit, next(iter((*self._hourly.measures, *self._once.measures)), None)
+        if not unit or first is None:
+            return None
+        often = "once an hour" if self._hourly.measures else "once"
+        often += f", and once in all by {self.trial.metric}" if self.trial.kind == "ab" else ""
+        counts = [f"{first.counts[arm]:,} of {self.arms[arm].cases:,} cases of the {arm}" for arm in self.arms]
+        return f"what one {unit} asks is alike, so each {unit} counts {often}: {' and '.join(counts)} release"
 
     def _pairs(self, compared: Sequence[Compared]) -> list[Observed]:
         """Both decisions on each case, one after the other, the live release's first."""

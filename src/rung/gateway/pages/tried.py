@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rung.charts import Block, Callout, Details, Fact, Facts, Table, spell
+from rung.charts import Block, Callout, Details, Fact, Facts, Paragraph, Table, spell
 from rung.ledger import Ledger, Marks, Trial
 from rung.release import Tally, describe_trial
 from rung.workload import Workload
@@ -85,6 +85,8 @@ def blocks(standing: Standing) -> list[Block]:
         facts.append(Fact("Decided alike", share, f"{agreement['alike']:,} of {agreement['of']:,}; {ends}"))
     rows = [_row(each) for each in told["measures"]]
     found: list[Block] = [Facts(facts), Table(("Of them", "Live", "Challenger", "Difference", "Margin"), rows, "lrrrl")]
+    if counting := told["counting"]:
+        found.append(Paragraph(f"{counting[:1].upper()}{counting[1:]}."))
     if told["decision"]:
         found.insert(0, Callout("neutral", f"By {told['metric']} the challenger is: {told['decision']}"))
     if differing := told.get("differing"):
@@ -115,4 +117,4 @@ def _row(measure: dict[str, Any]) -> tuple[str, str, str, str, str]:
 def _fields(answer: dict[str, Any] | None) -> str:
     if answer is None:
         return "a person decides"
-    return ", ".join(f"{name}={str(value)[:80]}" for name, value in answer.items() if value is not None)
+    return ", ".join(f"{name}={DASH if value is None else str(value)[:80]}" for name, value in answer.items())

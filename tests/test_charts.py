@@ -391,6 +391,14 @@ def test_a_reliability_diagram_leaves_empty_bins_out_and_has_the_diagonal_from_c
     assert texts(figure.wide, "tick").count("50 %") == texts(figure.wide, "tick").count("100 %") == 2
 
 
+def test_counts_of_bins_too_narrow_for_them_are_in_the_hint_and_the_table_alone() -> None:
+    edges = (0.5, 0.9, 0.99, 0.995, 1)
+    bins = [Bin(start, end, end, end, (start, 1), 545 + at) for at, (start, end) in enumerate(pairwise(edges))]
+    figure = reliability("t", bins)
+    assert {"545", "546", "547", "548"} & {*texts(figure.wide, "tick")} == {"545", "546"}
+    assert [row[1] for row in figure.data.rows] == ["545", "546", "547", "548"] and "548 cases" in hints(figure)[-1]
+
+
 def test_bars_start_at_zero_and_stacks_fill_their_row() -> None:
     figure = bars("t", [Bar("a", 0.3, (0.2, 0.4), 100, True), Bar("b", 0.15)], Axis("Error", "share"))
     lengths = [float(each.get("width", "")) for each in inside(figure.wide).iter("rect")]

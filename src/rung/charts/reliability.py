@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rung.charts.axes import NARROW, frame, grid, hint, legend, stroke, whisker, words
 from rung.charts.blocks import Drawing, Figure, Table
 from rung.charts.markup import element
+from rung.charts.markup import width as extent
 from rung.charts.scales import TICK, Axis
 from rung.charts.units import Interval, spell, spell_with
 
@@ -73,6 +74,8 @@ def _draw(bins: Sequence[Bin], width: float) -> Drawing:
         height = max(1.0, (COUNTS - 2 * TICK) * each.count / most)
         bar = element("rect", None, x=left + 1, y=floor - height, width=max(1.0, right - left - 2), height=height, class_="fill")
         marks.append(element("g", told + bar, class_="pale"))
-        marks.append(words(f"{each.count:,}", (left + right) / 2, floor - height - 4, "tick", "middle"))
+        count = f"{each.count:,}"
+        if extent(count, TICK) <= right - left:  # else its neighbours' would cover it: the hint and the table have it
+            marks.append(words(count, (left + right) / 2, floor - height - 4, "tick", "middle"))
     marks.append(stroke(plot.left, floor, plot.right, floor, "base"))
     return Drawing(width, floor + 4, "".join(marks))

@@ -74,6 +74,7 @@ def test_what_was_rolled_back_does_not_come_back_by_itself(two: tuple[Path, str,
     call("rollback", folder, "--why", "worse on calls")
     told = call("train", folder)
     assert f"Release {second[:12]}" in told.out and "not promoted" in told.out and "rung promote" in told.err
+    assert f"rolled back to {first[:12]} on " in told.out and "worse on calls" in told.out
     (folder / "samples.jsonl").write_text(f'{{"input": "{WEATHER}"}}\n', encoding="utf-8")
     played = run_rung("up", folder)
     assert played.status == 0
@@ -90,6 +91,20 @@ def test_a_broken_file_and_missing_gold_are_no_reason_not_to_go_back(
     (folder / "workload.yaml").write_text("workload: small\nprommise: 3\n", encoding="utf-8")
     assert call("rollback", folder, "--why", "worse").out == f"small: release {two[1][:12]} answers again\n"
     assert call("release", "history", folder).status == call("release", "list", folder).status == 0
+    assert call("promote", folder, two[2][:8], "--why", "it was not that").status == 0
+    assert "no release was tried yet" in call("release", "trial", folder).out
+    assert "no release is being tried" in call("release", "stop", folder, "--why", "hurry").err
+    assert call("keys", "list", folder).status == 0
+
+
+def test_gold_is_asked_for_only_where_the_release_must_be_compared(folder: Path, minilm: Encoder, call: Caller) -> None:
+    file = folder / "workload.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "limits: {dropped: 0.15}\n", encoding="utf-8")
+    held = train(load(folder), encoder=minilm, hold=True)
+    call("rollback", folder, "--why", "now it would be beside another one")
+    (folder / "gold.jsonl").unlink()
+    refused = call("promote", folder, held.id, "--why", "")
+    assert refused.status == 2 and "gold.jsonl" in refused.err and ".rung" not in refused.err
 
 
 def test_what_answers_now_may_be_gone_and_another_one_is_promoted_all_the_same(

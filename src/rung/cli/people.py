@@ -11,7 +11,7 @@ import typer
 
 from rung.cli.arguments import File, Json, user
 from rung.cli.console import hint, path_of, say, say_json
-from rung.cli.releasing import home_of
+from rung.cli.standing import home_of
 
 if TYPE_CHECKING:
     from rung.ledger.people import People

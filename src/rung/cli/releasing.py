@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,9 +11,10 @@ from rich.text import Text
 
 from rung.cli.arguments import File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
+from rung.cli.standing import home_of
 from rung.cli.tightening import tighten
 from rung.cli.trying import ab, canary, shadow, stop, trial
-from rung.workload import Workload, WorkloadError, load
+from rung.workload import Workload, load
 
 if TYPE_CHECKING:
     from rung.ledger import Promotion
@@ -35,7 +33,7 @@ def promote(
     """Let a release answer from now on. Running gateways follow within a second."""
     from rung.workflows import promote_gated
 
-    workload = load(file)
+    workload = home_of(file)
     release, moved = promote_gated(workload, name, user(), why, stage)
     say(f"{workload.name}: release {release.id[:12]} {'answers from now on' if moved else 'answers already'}")
     hint(f"next: rung report {path_of(workload)}; to undo it: rung rollback {path_of(workload)} --why ...")
@@ -144,23 +142,6 @@ def say_difference(
 
 for verb in (shadow, canary, ab, trial, stop, tighten):
     releases.command()(verb)
-
-
-def home_of(file: Path) -> Workload:
-    """The workload by its name and its folder, whatever is wrong with its file or its gold today: a broken edit is no reason not
-    to go back. Raises `WorkloadError` where no release says what the workload is."""
-    from rung.release import ReleaseError, load_release, load_workload
-
-    try:
-        return load(file, gold=False)
-    except WorkloadError:
-        path = file / "workload.yaml" if file.is_dir() else file
-        for manifest in sorted(
-            path.parent.glob(".rung/releases/[0-9a-f]*/manifest.json"), key=lambda each: -each.stat().st_mtime
-        ):
-            with suppress(ReleaseError, WorkloadError):
-                return replace(load_workload(load_release(manifest.parent)), file=path)
-        raise
 
 
 def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:

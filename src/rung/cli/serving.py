@@ -10,10 +10,11 @@ import aiohttp
 import uvloop
 
 from rung.cli.console import decisions_table, hint, out, path_of, say
+from rung.cli.standing import undone
 from rung.gateway import GatewayError, application, require_port, serving
 from rung.gateway import serve as serve_application
 from rung.gateway.guard import is_loopback
-from rung.ledger import Ledger, Promotion
+from rung.ledger import Ledger
 from rung.models.encoder import open_encoder
 from rung.release import (
     Live,
@@ -51,7 +52,7 @@ def up(workload: Workload, host: str, port: int, samples: list[str] | None, by: 
     if pointed is None:
         promote(workload, release, ledger, by, "made from the workload's files as they are")
     elif pointed != release.id:
-        say(f"\nNote: {_undone(release, left_behind(workload, release, ledger))}")
+        say(f"\nNote: {undone(release, left_behind(workload, release, ledger))}")
         release = current_release(workload, ledger)
     uvloop.run(_serve(release, ledger, host, port) if samples is None else _play(samples, release, ledger, port))
     if samples is not None:
@@ -62,18 +63,6 @@ def serve(workload: Workload, host: str, port: int) -> None:
     """Serve the current release until told to stop."""
     ledger = ledger_of(workload)
     uvloop.run(_serve(current_release(workload, ledger), ledger, host, port))
-
-
-def _undone(release: Release, left: Promotion | None) -> str:
-    """That the release made from the files does not answer, and whose word that is."""
-    if left is None:
-        return f"release {release.id[:12]}, made from the files as they are, was never promoted. Next: rung promote."
-    how = "rolled back to" if left.back else "promoted"
-    why = f": {left.why}" if left.why else ""
-    return (
-        f"release {release.id[:12]}, made from the files as they are, does not answer: {left.by or 'somebody'} {how} "
-        f"{left.release[:12]} on {left.at:%Y-%m-%d %H:%M} UTC{why}. To bring it back: rung promote."
-    )
 
 
 def _made(workload: Workload) -> Release | None:

@@ -14,6 +14,7 @@ from rung.cli.arguments import File, Host, Json, user
 from rung.cli.console import err, hint, path_of, say, say_json, short, stage, visible
 from rung.cli.people import people
 from rung.cli.releasing import promote, releases, rollback
+from rung.cli.standing import home_of, undone
 from rung.core import RungError, Verdict
 from rung.workload import load
 
@@ -123,7 +124,7 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train, calibrate, evaluate and gate; freeze a release and promote it. What was done before is reused."""
-    from rung.release import ledger_of, named_release
+    from rung.release import ledger_of, left_behind, named_release
     from rung.workflows import train as run
 
     if ladder and parent:
@@ -136,12 +137,15 @@ def train(
         return
     origin = named_release(workload, parent) if parent else None
     release = run(workload, stage, parent=origin, by=user(), hold=hold)
-    answers = ledger_of(workload).current_release(workload.name) == release.id
+    ledger = ledger_of(workload)
+    answers = ledger.current_release(workload.name) == release.id
     if json_:
         say_json({"release": release.id, "folder": str(release.folder), "promoted": answers, "evidence": release.evidence})
         return
     say(release.report)
     say(f"Release {release.id[:12]} in {release.folder}" + ("" if answers else ", not promoted: another one answers, or none"))
+    if left := left_behind(workload, release, ledger):
+        say(f"Note: {undone(release, left)}")
     if answers:
         hint(f"next: rung serve {path_of(workload)}, or rung decide {path_of(workload)} TEXT")
     else:
@@ -351,7 +355,7 @@ def list_keys(file: File, json_: Json = False) -> None:
 
     found = [
         {"name": key.name, "added": key.added.isoformat(), "revoked": key.revoked and key.revoked.isoformat()}
-        for key in ledger_of(load(file)).list_keys()
+        for key in ledger_of(home_of(file)).list_keys()
     ]
     if json_:
         say_json(found)
@@ -365,5 +369,5 @@ def revoke_key(file: File, name: str) -> None:
     """Let a key in no longer."""
     from rung.release import ledger_of
 
-    ledger_of(load(file)).revoke_key(name, datetime.now(UTC))
+    ledger_of(home_of(file)).revoke_key(name, datetime.now(UTC))
     say(f"{name} is revoked")

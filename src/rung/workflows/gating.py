@@ -25,7 +25,7 @@ from rung.workflows.difference import decide_all, unseen
 from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
-from rung.workload import Workload
+from rung.workload import Workload, load
 
 
 def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Progress = silent) -> tuple[Release, bool]:
@@ -59,6 +59,7 @@ def live_release(workload: Workload, ledger: Ledger) -> tuple[Release | None, st
 
 
 def _drop_now(workload: Workload, release: Release, before: Release, progress: Progress) -> Drop:
+    workload = load(workload.file)  # only here does it matter whether the file is right and its gold there
     gold = read_gold(workload)
     taught = {**learnt_by(release), **learnt_by(before)}
     held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=taught).test), release, before)

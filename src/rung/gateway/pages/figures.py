@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from rung.cascade import PERSON
 from rung.charts import Axis, Column, Figure, Reference, Series, columns, lines, spell
 from rung.gateway.pages.past import HOUR, Period
-from rung.monitor.history import begin, by_step, error, quantile, split, steps
+from rung.ledger import Reviewed
+from rung.monitor.history import begin, by_step, error, quantile, split
 from rung.monitor.money import Money
 from rung.workload import Workload
 
 DAY = timedelta(days=1)
+FEWEST = 20  # reviews that a point speaks of: the interval of fewer hides all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +58,33 @@ def split_over_time(workload: Workload, period: Period) -> Figure:
 
 def error_over_time(workload: Workload, period: Period, step: timedelta) -> Figure | None:
     """How often reviewed answers were wrong, step by step; None if none was reviewed."""
-    grouped = by_step(period.reviewed, lambda each: each.at, step)
-    found = [(at, error(grouped[at])) for at in steps(period.since, period.until, step) if at in grouped]
-    told = [((at + step / 2).timestamp(), each) for at, each in found if each]
+    told = [(start + (end - start) / 2, found) for start, end, some in _joined(period, step) if (found := error(some))]
     if not told:
         return None
-    n = sum(each.n for _, each in told)
     return lines(
         "How often answers are wrong",
-        [Series("wrong", [(at, each.share) for at, each in told], [(each.low, each.high) for _, each in told])],
+        [Series("wrong", [(at.timestamp(), each.share) for at, each in told], [(each.low, each.high) for _, each in told])],
         Axis("time (UTC)", "time", include=(period.since.timestamp(), period.until.timestamp())),
         Axis(f"share wrong {per(step)}", "share", include=(0.0,)),
         [Reference(f"promised: at most {spell(workload.promise.error, 'share')}", workload.promise.error)],
-        f"Of {n:,} answers drawn at random and reviewed; the band is each step's 95 % interval.",
+        f"Of {sum(each.n for _, each in told):,} answers drawn at random and reviewed, with 95 % intervals; times with fewer "
+        f"than {FEWEST} are joined to their neighbours.",
     )
+
+
+def _joined(period: Period, step: timedelta) -> list[tuple[datetime, datetime, Sequence[Reviewed]]]:
+    """The reviewed answers from when to when, in as many steps as it takes to have enough of them to say anything."""
+    found: list[tuple[datetime, datetime, Sequence[Reviewed]]] = []
+    for start, some in by_step(period.reviewed, lambda each: each.at, step).items():
+        begun, end = max(start, period.since), min(start + step, period.until)
+        if found and len(found[-1][2]) < FEWEST:
+            begun, some = found[-1][0], [*found.pop()[2], *some]
+        found.append((begun, end, some))
+    if len(found) > 1 and len(found[-1][2]) < FEWEST:
+        last = found.pop()
+        begun, _, some = found.pop()
+        found.append((begun, last[1], [*some, *last[2]]))
+    return found
 
 
 def times_over_time(workload: Workload, period: Period) -> Figure:

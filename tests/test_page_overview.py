@@ -34,7 +34,9 @@ def reviewed(ledger: Ledger, answers: int, wrong: int, ago: timedelta = timedelt
     drawn = [accepted(release=RELEASE) for _ in range(answers)]
     record(ledger, *drawn, at=at, drawn=0.5)
     for n, decision in enumerate(drawn):
-        ledger.settle(Verdict(decision.id, {"intent": "fee" if n >= answers - wrong else "refund"}, "ann"), at + timedelta(milliseconds=n))
+        ledger.settle(
+            Verdict(decision.id, {"intent": "fee" if n >= answers - wrong else "refund"}, "ann"), at + timedelta(milliseconds=n)
+        )
 
 
 def show(tab: Page, stage: Stage, page: str = "overview") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from commands import WEATHER, Caller, run_rung
 from rung.evaluation import GateError
 from rung.gold import digest_of, read_gold
+from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
-from rung.release import Release, ledger_of, load_release, promote, seen_by
+from rung.release import Parts, Release, freeze, ledger_of, load_release, promote, seen_by
 from rung.workflows import promote_gated, train
 from rung.workflows.difference import unseen
 from rung.workload import Workload, load
+from test_release import rename_to_fit
 
 OUTDOORS = """
 def calm(case, answer):
@@ -95,6 +98,23 @@ def test_a_broken_file_and_missing_gold_are_no_reason_not_to_go_back(
     assert "no release was tried yet" in call("release", "trial", folder).out
     assert "no release is being tried" in call("release", "stop", folder, "--why", "hurry").err
     assert call("keys", "list", folder).status == 0
+
+
+def test_a_release_that_cannot_be_opened_is_not_promoted(folder: Path, two: tuple[Path, str, str], call: Caller) -> None:
+    workload = load(folder)
+    current = load_release(workload.state / "releases" / two[2])
+    (folder / "checks.py").write_text('raise RuntimeError("no such list here")\n', encoding="utf-8")
+    made = json.loads((current.folder / "cascade.json").read_text(encoding="utf-8"))
+    parts = Parts({}, {name: Calibration(**each) for name, each in made["calibrations"].items()}, made["level"])
+    broken = freeze(load(folder), parts, "other", current.evidence, "report")
+    refused = call("promote", folder, broken.id[:12], "--why", "it is intact")
+    assert refused.status == 2 and ledger_of(workload).current_release("small") == current.id
+    assert "specialist" in refused.err
+    shutil.copytree(current.folder / "tiers", broken.folder / "tiers")
+    broken = load_release(rename_to_fit(broken.folder))
+    refused = call("promote", folder, broken.id[:12], "--why", "it is intact")
+    assert refused.status == 2 and "checks.py, line 1: cannot be imported: RuntimeError: no such list here" in refused.err
+    assert ledger_of(workload).current_release("small") == current.id
 
 
 def test_gold_is_asked_for_only_where_the_release_must_be_compared(folder: Path, minilm: Encoder, call: Caller) -> None:

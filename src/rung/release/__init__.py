@@ -26,7 +26,15 @@ if TYPE_CHECKING:
         unlabelled_files,
     )
     from rung.release.live import LONGEST, CaseError, Live, open_live
-    from rung.release.opening import asked_schema, build_cascade, close_models, open_release, open_specialist, open_tiers
+    from rung.release.opening import (
+        asked_schema,
+        build_cascade,
+        close_models,
+        open_release,
+        open_specialist,
+        open_tiers,
+        require_openable,
+    )
     from rung.release.pointer import (
         NothingBefore,
         answered_before,
@@ -93,6 +101,7 @@ __all__ = [
     "release_at",
     "report_trial",
     "require_gated",
+    "require_openable",
     "rollback",
     "seen_by",
     "source_files",
@@ -108,7 +117,7 @@ _HOMES = {
         "load_release load_workload require_gated seen_by source_files unlabelled_files"
     ),
     "live": "LONGEST CaseError Live open_live",
-    "opening": "asked_schema build_cascade close_models open_release open_specialist open_tiers",
+    "opening": "asked_schema build_cascade close_models open_release open_specialist open_tiers require_openable",
     "pointer": (
         "NothingBefore answered_before current_release gated_against ledger_of left_behind list_releases must_compare "
         "named_release promote release_at rollback"

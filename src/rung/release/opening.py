@@ -76,8 +76,21 @@ def build_cascade(workload: Workload, parts: Parts, release: str) -> Cascade:
 def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]:
     """The frozen workload and its cascade: from the release's own files, not from those beside the workload today."""
     workload = load_workload(release)
+    return workload, build_cascade(workload, _open_parts(workload, release, encoder), release.id)
+
+
+def require_openable(release: Release, encoder: Encoder) -> None:
+    """Open what lies in a release, and let it go: its models, checks and templates. Raises what `open_release` would, save for an
+    endpoint's key that is not set here: only the machines that serve need it."""
+    workload = load_workload(release)
+    _open_parts(workload, release, encoder)
+    open_templates(workload)
+    open_checks(workload)
+
+
+def _open_parts(workload: Workload, release: Release, encoder: Encoder) -> Parts:
     raw = json.loads((release.folder / "cascade.json").read_text(encoding="utf-8"))
-    parts = Parts(
+    return Parts(
         {
             tier.name: open_specialist(tier, release.folder / TIERS / tier.name, encoder, workload.fields)
             for tier in workload.tiers
@@ -87,7 +100,6 @@ def open_release(release: Release, encoder: Encoder) -> tuple[Workload, Cascade]
         float(raw["level"]),
         shown={name: [(text, fields) for text, fields in cases] for name, cases in raw["shown"].items()},
     )
-    return workload, build_cascade(workload, parts, release.id)
 
 
 def open_specialist(tier: SpecialistTier, folder: Path, encoder: Encoder, fields: Sequence[Field]) -> Specialist:

@@ -8,6 +8,7 @@ from rung.core import Decision
 from rung.evaluation import Agreed, Drop, gate_drop, right
 from rung.gold import Example, digest_of, read_gold, split
 from rung.ledger import Ledger
+from rung.models.encoder import open_encoder
 from rung.release import (
     Release,
     ReleaseError,
@@ -19,6 +20,7 @@ from rung.release import (
     named_release,
     promote,
     require_gated,
+    require_openable,
     seen_by,
 )
 from rung.workflows.difference import decide_all, unseen
@@ -32,7 +34,8 @@ def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Pr
     """Promote the release whose id begins with `name`, and say whether that moved the pointer.
 
     Where its limits say how far it may drop, it is first put beside the release that answers now, unless its own gate was; one
-    that has answered before is not asked again. Raises `GateError`, and what `named_release` and `promote` raise.
+    that has answered before is not asked again. It is opened, whatever it is. Raises `GateError`, and what `named_release`,
+    `require_openable` and `promote` raise.
     """
     release, ledger = require_gated(named_release(workload, name)), ledger_of(workload)
     try:
@@ -42,6 +45,8 @@ def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Pr
             why += f" (not compared: {trouble})" if trouble else ""
             gate_drop(_drop_now(workload, release, before, progress) if before else None, load_workload(release).limits)
         pointed = promotions[-1].release if promotions else None
+        if release.id != pointed:  # one that cannot be opened would answer nothing, from the next start of a server on
+            require_openable(release, open_encoder())
         return release, promote(workload, release, ledger, by, why, pointed)
     finally:
         finish(ledger.close())

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, literal, or_, select, update
 
 from rung.core import Fields, Outcome, Verdict
 from rung.ledger import queries
@@ -157,7 +157,7 @@ class Queue:
     def reviewed(self, workload: str, since: datetime | None = None) -> Sequence[Reviewed]:
         """The answers from the random sample that people have settled, in that order."""
         query = select(_c.seq, _c.release, _c.tier, _c.share, _c.confidence, _c.wrong, _c.settled_at)
-        query = query.where(_c.workload == plain(workload), _c.look == "sample", _c.settled_at >= (micros(since) if since else 0))
+        query = query.where(_c.workload == plain(workload), _sampled(), _c.settled_at >= (micros(since) if since else 0))
         query = query.where(_c.wrong.is_not(None)).order_by(_c.settled_at, _c.seq)
         with self._transaction() as connection:
             return [Reviewed(*row[:6], moment(row[6])) for row in connection.execute(query)]
@@ -254,6 +254,10 @@ def _row(decision: Mapping[Any, Any], look: str, share: float) -> Row:
 
 def _open() -> ColumnElement[bool]:
     return _c.settled_at.is_(None)
+
+
+def _sampled() -> ColumnElement[bool]:
+    return _c.look == literal("sample", literal_execute=True)  # written out, or PostgreSQL does not know that its index fits
 
 
 def _second() -> ColumnElement[bool]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    literal,
 )
 
 VERSION = "0004"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
@@ -92,6 +93,8 @@ reviews = Table(
 _unsettled = reviews.c.settled_at.is_(None)
 Index("reviews_open", reviews.c.workload, reviews.c.at, reviews.c.seq, sqlite_where=_unsettled, postgresql_where=_unsettled)
 Index("reviews_settled", reviews.c.workload, reviews.c.settled_at)
+_sampled = reviews.c.look == literal("sample", literal_execute=True)
+Index("reviews_sampled", reviews.c.workload, reviews.c.settled_at, sqlite_where=_sampled, postgresql_where=_sampled)
 _untold = reviews.c.settled_at.is_not(None) & ~reviews.c.told
 Index("reviews_untold", reviews.c.workload, reviews.c.settled_at, sqlite_where=_untold, postgresql_where=_untold)
 

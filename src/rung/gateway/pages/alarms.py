@@ -27,7 +27,7 @@ def routes(site: Site) -> list[Route]:
         watch = site.watches[live.workload.name]
 
         def look() -> dict[str, Any]:
-            known = standings(site.ledger, live.workload, live.release)
+            known = watch.standings or standings(site.ledger, live.workload, live.release)
             return {"known": known, "alarms": site.ledger.alarms.list(live.workload.name, limit=LISTED)}
 
         data = await asyncio.to_thread(look)

@@ -1,10 +1,11 @@
 """Turns a workload's ledger into what Overview, Money and Report show of its past, and keeps what takes long to read.
 
-Knows nothing about how it is shown. Every method blocks for its queries: it is for a thread.
+Knows nothing about how it is shown. Every method but `agreement` blocks for its queries: it is for a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +20,16 @@ from rung.monitor.history import by_step, steps
 from rung.monitor.money import Money, Tokens, assume, measure, price, revise, tokens
 from rung.monitor.promise import Standing
 from rung.monitor.standings import standing
+from rung.review import agreement
+from rung.statistics.agreement import Agreement
 from rung.workload import Workload
 
 FRESH = 60.0  # seconds after which what takes long to read is read anew, while what was read is shown
 ASKED = 200  # escalated decisions, the latest, over which the large model's tokens are counted
 MOST = 100  # of what is kept
 HOUR = timedelta(hours=1)
+COUNTED = 300.0  # seconds until agreement is counted anew
+PATIENCE = 0.03  # seconds that a page waits for that
 
 Kept = TypeVar("Kept")
 
@@ -65,6 +70,8 @@ class Past:
         self._renewing: set[object] = set()
         self._first = Lock()
         self._standing: tuple[object, Standing | None] = (None, None)
+        self._agreement: tuple[float, Mapping[str, Agreement] | None] = (-COUNTED, None)
+        self._counting: asyncio.Task[None] | None = None
 
     def period(self, since: datetime, until: datetime, step: timedelta) -> Period:
         """What happened in a time that begins with a step; what its former steps hold is kept."""
@@ -108,6 +115,19 @@ class Past:
             found = standing(mine, self._workload.promise)
             self._standing = mark, found
         return found
+
+    async def agreement(self) -> Mapping[str, Agreement] | None:
+        """How far reviewers agree, as it was counted last; None while it is counted for the first time."""
+        counting = self._counting
+        if time.monotonic() - self._agreement[0] >= COUNTED and (counting is None or counting.done()):
+            counting = self._counting = asyncio.create_task(self._count_agreement())
+        if self._agreement[1] is None and counting:
+            await asyncio.wait({counting}, timeout=PATIENCE)
+        return self._agreement[1]
+
+    async def _count_agreement(self) -> None:
+        found = await asyncio.to_thread(agreement, self._ledger, self._workload)
+        self._agreement = time.monotonic(), found
 
     def effort(self, since: datetime, until: datetime | None = None) -> Effort:
         """What people did from a time on, until another or now."""

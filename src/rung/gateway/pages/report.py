@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ from rung.gateway.refusal import Refusal
 from rung.ledger import Alarm, Effort, Ledger, Promotion
 from rung.monitor.history import Estimate, begin, error, quantile, split
 from rung.monitor.money import Money, sentences
-from rung.review import agreement
-from rung.statistics.agreement import Agreement
 from rung.workload import Workload
 
 if TYPE_CHECKING:
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
 
 WEEK = 7 * DAY
 ALARMS = 500  # the latest, among which those of the week are looked for
-PATIENCE = 0.03  # seconds that a page waits for what takes long to count
-COUNTED = 300.0  # seconds until it is counted anew
 DASH = "\u2013"
 
 
@@ -56,23 +51,6 @@ class Week:
 
 def routes(site: Site) -> list[Route]:
     """The report."""
-    counting: dict[str, asyncio.Task[None]] = {}
-    counted: dict[str, tuple[float, Mapping[str, Agreement]]] = {}
-
-    async def count(workload: Workload) -> None:
-        counted[workload.name] = time.monotonic(), await asyncio.to_thread(agreement, site.ledger, workload)
-
-    async def agree(workload: Workload) -> Mapping[str, Agreement] | None:
-        """How far reviewers agree, as it was counted last; None while it is counted for the first time."""
-        name = workload.name
-        at, known = counted.get(name, (-COUNTED, None))
-        task = counting.get(name)
-        if time.monotonic() - at >= COUNTED and (task is None or task.done()):
-            task = counting[name] = asyncio.create_task(count(workload))
-        if known is None and task:
-            await asyncio.wait({task}, timeout=PATIENCE)
-            _, known = counted.get(name, (at, None))
-        return known
 
     async def show(request: Request) -> Response:
         live = site.live(request)
@@ -90,7 +68,7 @@ def routes(site: Site) -> list[Route]:
             tab="report",
             this=this,
             standing=standing,
-            agreement=await agree(workload),
+            agreement=await site.past(request).agreement(),
             rows=fragment([_compared(workload, this, before)]) if decided else "",
             said=sentences(this.money),
             charts=[fragment([figure]) for figure in (split_over_time(workload, this.period), wrong) if figure]

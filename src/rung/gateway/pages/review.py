@@ -15,10 +15,10 @@ from starlette.routing import Route
 from rung.core import Verdict
 from rung.gateway.pages.site import Site, read_form
 from rung.ledger import LedgerError, Review
-from rung.review import Question, ReviewError, agreement, guidelines, lookalikes, open_questions, settle_review
+from rung.review import Question, ReviewError, guidelines, lookalikes, open_questions, settle_review
 from rung.workload import Workload
 
-LISTED = 200  # of the queue, on its page; and the newest of them are looked through for lookalikes
+LISTED = 100  # of the queue, on its page; and the newest of them are looked through for lookalikes
 
 
 def routes(site: Site) -> list[Route]:
@@ -39,9 +39,11 @@ def routes(site: Site) -> list[Route]:
             found = site.ledger.queue.list(workload.name, by, LISTED)
             rows = [_row(review, ask(review), now) for review in found]
             count = sum(site.ledger.queue.count(workload.name, by).values())
-            return {"rows": rows, "count": count, "agreement": agreement(site.ledger, workload)}
+            return {"rows": rows, "count": count}
 
-        return site.render(request, "queue.html", title="Queue", tab="review", **await asyncio.to_thread(look))
+        data: dict[str, Any] = await asyncio.to_thread(look)
+        data["agreement"] = await site.past(request).agreement() or {}
+        return site.render(request, "queue.html", title="Queue", tab="review", **data)
 
     async def alike(request: Request) -> Response:
         workload, by = site.live(request).workload, request.state.visitor.name

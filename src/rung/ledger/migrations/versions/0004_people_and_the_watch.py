@@ -63,6 +63,9 @@ def _reviews() -> None:
     unsettled = sa.text("settled_at IS NULL")
     op.create_index("reviews_open", "reviews", ["workload", "at", "seq"], sqlite_where=unsettled, postgresql_where=unsettled)
     op.create_index("reviews_settled", "reviews", ["workload", "settled_at"])
+    sampled = sa.text("look = 'sample'")
+    of = ["workload", "settled_at"]
+    op.create_index("reviews_sampled", "reviews", of, sqlite_where=sampled, postgresql_where=sampled)
     untold = sa.text("settled_at IS NOT NULL AND NOT told")
     op.create_index("reviews_untold", "reviews", ["workload", "settled_at"], sqlite_where=untold, postgresql_where=untold)
 

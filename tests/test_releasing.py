@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rung.evaluation import GateError
 from rung.gold import digest_of, read_gold
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
-from rung.release import Parts, Release, freeze, ledger_of, load_release, promote, seen_by
+from rung.release import Parts, Release, changed_parts, freeze, ledger_of, load_release, promote, seen_by
 from rung.workflows import promote_gated, train
 from rung.workflows.difference import unseen
 from rung.workload import Workload, load
@@ -157,7 +158,9 @@ def test_releases_are_listed_with_what_they_answer(two: tuple[Path, str, str], f
     assert rows[second]["current"] and not rows[first]["current"] and rows[first]["gated"]
     (folder / ".rung" / "releases" / first / "report.txt").write_text("better", encoding="utf-8")
     told = call("release", "list", folder).out
-    assert "in production" in told and "report.txt changed after the release was frozen" in told
+    table, _, below = told.partition("\n\n")
+    assert "in production" in table and [line.endswith("damaged") for line in table.splitlines()].count(True) == 1
+    assert first in below and "report.txt changed after the release was frozen" in below
 
 
 def test_a_difference_shows_files_and_the_cases_that_flip(two: tuple[Path, str, str], folder: Path, call: Caller) -> None:
@@ -172,6 +175,19 @@ def test_a_difference_shows_files_and_the_cases_that_flip(two: tuple[Path, str, 
     assert "+Look out of the window." in told and "Of 71 test cases" in told and "left to a person" in told
     same = call("release", "diff", folder, first[:8], first[:8]).out
     assert "Nothing differs that decides a case." in same and "0 are decided differently: none" in same
+
+
+def test_a_changed_calibration_is_told_in_a_few_numbers(folder: Path, two: tuple[Path, str, str]) -> None:
+    before = load_release(load(folder).state / "releases" / two[2])
+    made = json.loads((before.folder / "cascade.json").read_text(encoding="utf-8"))
+    weights = {"joint": (1.72837, 2.3, 2.0), "weakest": (-0.5, 2.6, 2.1)}
+    told: list[str] = []
+    for bias in (1.23456, 1.23457):
+        parts = Parts({}, {"specialist": Calibration(weights, bias)}, made["level"])
+        pair = changed_parts(before, freeze(load(folder), parts, "other", before.evidence, "report"))["calibration of specialist"]
+        told.append(pair[1])
+    assert all(re.fullmatch(r"[0-9a-f]{12}, bias 1\.23, joint 1\.73, weakest -0\.5", each) for each in told)
+    assert told[0] != told[1]
 
 
 def test_a_release_that_drops_too_much_is_not_promoted_and_a_better_one_is(folder: Path, minilm: Encoder) -> None:

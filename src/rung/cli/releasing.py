@@ -66,9 +66,12 @@ def list_kept(file: File, json_: Json = False) -> None:
     table = _table("release", "", "made", "test cases>", "answered>", "error>", "at most>", "gate")
     for row in rows:
         mark = "in production" if row["current"] else ""
-        told = [row["trouble"]] if "trouble" in row else _figures(row)
+        told = [*"----", "damaged"] if "trouble" in row else _figures(row)
         table.add_row(*(Text(visible(cell)) for cell in (row["release"][:12], mark, row["made"][:16], *told)))
     out.print(table)
+    for row in rows:
+        if "trouble" in row:
+            say(f"\n{row['trouble']}")
     hint(f"next: rung release diff {path_of(workload)} A B, rung promote {path_of(workload)} RELEASE --why ...")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from difflib import unified_diff
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def _facts(release: Release) -> dict[str, Any]:
         "goes on from": evidence.get("parent"),
         "gold": gold.get("digest"),
         "gold cases": gold.get("cases"),
-        **{f"calibration of {name}": each for name, each in cascade["calibrations"].items()},
+        **{f"calibration of {name}": _calibration(each) for name, each in cascade["calibrations"].items()},
         **{name: digest[:12] for name, digest in manifest["files"].items() if name.startswith(f"{TIERS}/")},
     }
+
+
+def _calibration(document: Mapping[str, Any]) -> str:
+    """What each signal and the bias weigh in one calibration, and a digest of all its numbers."""
+    weights = [f"{name} {weight:.3g}" for name, (weight, _, _) in document["weights"].items()]
+    digest = sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return ", ".join([digest[:12], f"bias {document['bias']:.3g}", *weights])

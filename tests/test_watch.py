@@ -14,7 +14,7 @@ from gateway_stage import RELEASE, FakeLive, workload
 from records import NOON, accepted, record
 from rung.core import Case, Verdict
 from rung.gateway.watching import Watch
-from rung.ledger import Ledger, Promotion, Record
+from rung.ledger import Alarm, Ledger, Promotion, Record
 from rung.monitor import stream as streams
 from rung.monitor.standings import WHOLE, standings
 from rung.monitor.stream import Stream
@@ -176,3 +176,60 @@ def test_the_looks_go_on_while_the_server_runs(tmp_path: Path) -> None:
         while not stage.ledger.alarms.list("support", ringing=True) and datetime.now(UTC) < ends:
             pass
         assert stage.ledger.alarms.list("support", ringing=True)
+
+
+# Values that stand nowhere
+
+
+def answers(ledger: Ledger, orders: list[str | None], release: str = RELEASE) -> None:
+    """So many answers on one message, each with an order that it copied, or made up."""
+    decisions = [accepted(release=release, answer={"intent": "refund", "order": order}) for order in orders]
+    record(ledger, *decisions, text="please refund order AB1234")
+
+
+def watched(tmp_path: Path, ledger: Ledger, limit: float | None) -> tuple[Watch, FakeLive]:
+    looking, live = watch(tmp_path, ledger)
+    live.workload = replace(live.workload, limits=replace(live.workload.limits, hallucinated=limit))
+    return looking, live
+
+
+def found(ledger: Ledger) -> list[Alarm]:
+    return [alarm for alarm in ledger.alarms.list("support") if alarm.kind == "hallucinated"]
+
+
+def test_values_that_stand_nowhere_ring_until_another_release_answers(tmp_path: Path, ledger: Ledger) -> None:
+    looking, live = watched(tmp_path, ledger, 0.05)
+    for _ in range(4):
+        answers(ledger, ["AB1234", "ZX9876", None] * 20)
+        asyncio.run(looking.look())
+    (alarm,) = found(ledger)
+    assert looking.ringing == [alarm] and "at most 5% may" in alarm.text and "ZX9876" not in alarm.text
+    assert alarm.detail["found"] > 2 and alarm.detail["searched"] <= 4 * 50
+    assert {ledger.find(one).decision.answer["order"] for one in alarm.detail["examples"]} == {"ZX9876"}
+    again, same = watched(tmp_path, ledger, 0.05)  # another process
+    asyncio.run(again.look())
+    assert found(ledger)[0].cleared is None
+    live.release = live.pointed = same.release = "beef" * 16
+    asyncio.run(looking.look())
+    assert found(ledger)[0].cleared and looking.ringing == []
+
+
+@pytest.mark.parametrize(("limit", "invented"), [(0.05, 1), (None, 50), (1.0, 50)])
+def test_few_values_that_stand_nowhere_or_no_limit_ring_nothing(
+    tmp_path: Path, ledger: Ledger, limit: float | None, invented: int
+) -> None:
+    looking, _ = watched(tmp_path, ledger, limit)
+    for _ in range(4):
+        answers(ledger, ["ZX9876"] * invented + ["AB1234"] * (50 - invented))
+        asyncio.run(looking.look())
+    assert found(ledger) == []
+
+
+def test_a_limit_of_none_rings_after_a_few(tmp_path: Path, ledger: Ledger) -> None:
+    looking, _ = watched(tmp_path, ledger, 0.0)
+    answers(ledger, ["AB1234"] * 40)
+    asyncio.run(looking.look())
+    assert found(ledger) == []
+    answers(ledger, ["ZX9876"] * 5)
+    asyncio.run(looking.look())
+    assert found(ledger)

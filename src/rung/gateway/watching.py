@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rung.core import RungError
 from rung.gateway.alarms import deliver, post
+from rung.gateway.faithful import Faithful
 from rung.ledger import Action, Alarm, Ledger, LedgerError, Settled
 from rung.monitor.promise import Standing
 from rung.monitor.standings import WHOLE, standings
@@ -43,6 +44,7 @@ class Watch:
         self.live = live
         self._ledger = ledger
         self._stream: Stream | None = None
+        self._faithful: Faithful | None = None
         self._encoder: Any = None
         self._acted = ("", 0)  # on which release, and on how many reviews
         self._silent_until = self._unheard_until = 0.0
@@ -73,6 +75,7 @@ class Watch:
             await self._act(whole)
         await self._tell()
         await self._tell_verdicts()
+        await asyncio.to_thread(self._search)
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
 
     @property
@@ -124,6 +127,13 @@ class Watch:
             alarm = Alarm(live.workload.name, "drift", finding.signal, finding.sentence, now, detail)
             rung += self._ring_or_clear(alarm, finding.drifted, finding.p > CALM)
         return rung
+
+    def _search(self) -> None:
+        """Last: should it ever fail, what is known of the promise was acted on and told."""
+        live = self.live
+        if self._faithful is None or self._faithful.release != live.release:
+            self._faithful = Faithful(self._ledger, live.workload, live.release, live.since)
+        self._faithful.look()
 
     def _ring_or_clear(self, alarm: Alarm, rings: bool, calm: bool) -> list[Alarm]:
         if rings:

@@ -84,6 +84,7 @@ class Stream:
     _count: int = 0
     _new: int = 0
     _closed: datetime | None = None
+    _learnt: datetime | None = None
 
     def look(self, now: datetime) -> Sight | None:
         """Read on. Gives what a window says if one has closed by that."""
@@ -97,7 +98,7 @@ class Stream:
         drawn = self._window(now)
         if len(drawn) < WINDOW:
             return None
-        window, level = self._cases(drawn), budget((now - self._closed) / DAY)
+        window, level = self._cases(drawn, since=self._learnt), budget((now - self._closed) / DAY)
         self.sight = Sight(now, compare(self.reference, window, level), tuple(drawn))
         self._closed, self._new = now, 0
         return self.sight
@@ -141,9 +142,10 @@ class Stream:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(self.reference.arrays(), kept)
         self._first, self._new, self._closed = Draw(0), 0, now
+        self._learnt = now
 
-    def _cases(self, decisions: Sequence[str]) -> Cases:
-        """What is known of these decisions."""
+    def _cases(self, decisions: Sequence[str], since: datetime | None = None) -> Cases:
+        """What is known of these decisions, and of the answers that were reviewed since a time: their last thousand."""
         found: dict[str, Record] = {}
         for start in range(0, len(decisions), _AT_ONCE):
             found |= self.ledger.find_all(decisions[start : start + _AT_ONCE])
@@ -151,6 +153,7 @@ class Stream:
         new = [record for record in records if record.decision.id not in self._known]
         fresh = dict(zip((record.decision.id for record in new), self.embed([record.case.text for record in new]), strict=True))
         self._known = {record.decision.id: (self._known | fresh)[record.decision.id] for record in records}
+        reviewed = [one for one in self.ledger.queue.reviewed(self.workload.name, since) if one.release == self.release][-WINDOW:]
         label = next((field.name for field in self.workload.fields if field.fill == "label"), None)
         answers = [record.decision.answer for record in records]
         return Cases(
@@ -160,6 +163,8 @@ class Stream:
             labels=[None if answer is None else _word(answer.get(label)) for answer in answers] if label else (),
             confidences=np.array([record.decision.confidence for record in records]),
             tiers=[record.decision.tier for record in records],
+            stated=np.array([one.confidence for one in reviewed]),
+            right=np.array([not one.wrong for one in reviewed], np.bool_),
         )
 
 

@@ -18,7 +18,7 @@ from rung.ledger import LedgerError, Review
 from rung.review import Question, ReviewError, guidelines, lookalikes, open_questions, settle_review
 from rung.workload import Workload
 
-LISTED = 100  # of the queue, on its page; and the newest of them are looked through for lookalikes
+LISTED = 100  # of the queue, the longest waiting ones: on its page, and looked through for lookalikes
 
 
 def routes(site: Site) -> list[Route]:

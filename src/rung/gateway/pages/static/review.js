@@ -141,8 +141,8 @@ function show(found) {
   at("why").replaceChildren(...found.attempts.map(attempt));
   at("similar-part").hidden = true;
   at("fields").replaceChildren(...found.fields.map(widget));
-  choose(doubtful());
-  desk.scrollIntoView({ block: "nearest" });
+  choose(doubtful(), false);
+  scrollTo(0, 0);
   shownAt = touched = performance.now();
   setTimeout(() => review?.id === found.id && liken(found.id), PATIENCE);
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import re
 import shutil
@@ -29,7 +30,9 @@ from rung.release import (
     find_release,
     freeze,
     inputs_of,
+    list_releases,
     load_release,
+    made_at,
     open_live,
     open_release,
     open_tiers,
@@ -164,7 +167,8 @@ def rename_to_fit(folder: Path) -> Path:
     listed = [path for path in paths if "__pycache__" not in path.parts]
     manifest["files"] = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in listed}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
-    return folder.rename(folder.parent / sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest())
+    hashed = {key: value for key, value in manifest.items() if key != "made"}
+    return folder.rename(folder.parent / sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -297,6 +301,21 @@ def test_the_newest_release_of_the_same_inputs_is_found(tmp_path: Path) -> None:
     (workload.state / "releases" / "abandoned").mkdir()
     assert find_release(workload, "inputs") == newest
     assert find_release(workload, "unknown") is None
+
+
+def test_a_copy_keeps_when_each_release_was_made(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path / "here", 6)
+    made = [freeze(workload, PARTS, "inputs", {"n": number}, "report") for number in range(4)]
+    names = [release.id for release in reversed(made)]
+    copied = tmp_path / "there"
+    shutil.copytree(workload.folder, copied)
+    for at, name in enumerate(names):  # as if each had been copied in the order that is the wrong one
+        os.utime(copied / ".rung" / "releases" / name / "manifest.json", (at, at))
+    there = load(copied)
+    assert list_releases(there) == list_releases(workload) == names
+    found = find_release(there, "inputs")
+    assert found is not None and found.id == names[0]
+    assert [made_at(copied / ".rung" / "releases" / each.id) for each in made] == [made_at(each.folder) for each in made]
 
 
 def test_what_answers_is_recorded_before_it_is_returned(small: Small, minilm: Encoder, tmp_path: Path) -> None:

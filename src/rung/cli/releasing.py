@@ -148,10 +148,10 @@ for verb in (shadow, canary, ab, trial, stop, tighten):
 
 
 def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:
-    from rung.release import ReleaseError, load_release
+    from rung.release import ReleaseError, load_release, made_at
 
     folder = workload.state / "releases" / name
-    made = datetime.fromtimestamp((folder / "manifest.json").stat().st_mtime, UTC).isoformat(timespec="seconds")
+    made = made_at(folder).isoformat(timespec="seconds")
     row: dict[str, Any] = {"release": name, "current": name == current, "made": made}
     try:
         release = load_release(folder)

@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 def home_of(file: Path) -> Workload:
     """The workload by its name and its folder, whatever is wrong with its file or its gold today: a broken edit is no reason not
     to go back. Raises `WorkloadError` where no release says what the workload is."""
-    from rung.release import ReleaseError, load_release, load_workload
+    from rung.release import ReleaseError, load_release, load_workload, made_at
 
     try:
         return load(file, gold=False)
     except WorkloadError:
         path = file / "workload.yaml" if file.is_dir() else file
-        for manifest in sorted(
-            path.parent.glob(".rung/releases/[0-9a-f]*/manifest.json"), key=lambda each: -each.stat().st_mtime
-        ):
+        kept = [manifest.parent for manifest in path.parent.glob(".rung/releases/[0-9a-f]*/manifest.json")]
+        for folder in sorted(kept, key=made_at, reverse=True):
             with suppress(ReleaseError, WorkloadError):
-                return replace(load_workload(load_release(manifest.parent)), file=path)
+                return replace(load_workload(load_release(folder)), file=path)
         raise
 
 

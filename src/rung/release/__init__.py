@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         learnt_by,
         load_release,
         load_workload,
+        made_at,
         require_gated,
         seen_by,
         source_files,
@@ -91,6 +92,7 @@ __all__ = [
     "list_releases",
     "load_release",
     "load_workload",
+    "made_at",
     "must_compare",
     "named_release",
     "open_live",
@@ -114,7 +116,7 @@ _HOMES = {
     "changes": "changed_files changed_parts",
     "frozen": (
         "FORMAT TIERS Parts Release ReleaseError Shown Ungated find_release freeze freeze_at inputs_of learnt_by "
-        "load_release load_workload require_gated seen_by source_files unlabelled_files"
+        "load_release load_workload made_at require_gated seen_by source_files unlabelled_files"
     ),
     "live": "LONGEST CaseError Live open_live",
     "opening": "asked_schema build_cascade close_models open_release open_specialist open_tiers require_openable",

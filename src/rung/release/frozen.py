@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -156,7 +157,8 @@ def _seal(draft: Path, workload: Workload, inputs: str, evidence: Mapping[str, A
     lineage = lineage_of(workload, evidence)
     _write(draft / "lineage.json", lineage)
     (draft / "README.md").write_text(card_of(workload, evidence, lineage, report), encoding="utf-8")
-    manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "files": _digests(draft)}
+    made = datetime.now(UTC).isoformat()
+    manifest = {"format": FORMAT, "file": workload.file.name, "inputs": inputs, "made": made, "files": _digests(draft)}
     _write(draft / "manifest.json", manifest)
     releases = draft.parent
     folder = releases / _identity(manifest)
@@ -190,6 +192,14 @@ def load_release(folder: Path) -> Release:
         raise ReleaseError(f"{folder}: is not a release ({error}). {_ADVICE}") from error
 
 
+def made_at(folder: Path) -> datetime:
+    """When a release was frozen, copied or damaged since as it may be: as its manifest says, or else the manifest's own time."""
+    file = folder / "manifest.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return datetime.fromisoformat(json.loads(file.read_text(encoding="utf-8"))["made"]).astimezone(UTC)
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+
+
 def require_gated(release: Release) -> Release:
     """The release. Raises `Ungated` unless its evidence says that it passed its gate."""
     if not release.gated:
@@ -219,7 +229,7 @@ def load_workload(release: Release) -> Workload:
 def find_release(workload: Workload, inputs: str, parent: str | None = "any") -> Release | None:
     """The newest intact release made from exactly these inputs: whatever it goes on from, or from this release, or from none."""
     folders = (workload.state / "releases").glob("[0-9a-f]*/manifest.json")
-    for manifest in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+    for manifest in sorted(folders, key=lambda path: made_at(path.parent), reverse=True):
         try:
             if json.loads(manifest.read_text(encoding="utf-8")).get("inputs") == inputs:
                 found = load_release(manifest.parent)
@@ -283,4 +293,5 @@ def _sync(folder: Path, deep: bool = True) -> None:
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(cast("dict[str, Any]", manifest), sort_keys=True).encode()).hexdigest()
+    content = {key: value for key, value in manifest.items() if key != "made"}  # the same content is the same release, whenever
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

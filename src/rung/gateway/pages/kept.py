@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from rung.charts import Axis, Bar, Block, Code, Fact, Reference, bars, spell
 from rung.core import RungError
 from rung.ledger import Promotion
-from rung.release import Release, list_releases, load_release
+from rung.release import Release, list_releases, load_release, made_at
 from rung.workload import Workload
 
 COMPARED = 8  # releases in a chart
@@ -140,12 +140,12 @@ def _row(workload: Workload, name: str) -> Row:
         at = (folder / "manifest.json").stat().st_mtime_ns
     except OSError:
         return Row(name, None, trouble="its folder is not on this machine")
-    return _read(folder, at)
+    return _read(folder, at)  # read again when it was touched
 
 
 @lru_cache(1024)
 def _read(folder: Path, at: int) -> Row:
-    made = datetime.fromtimestamp(at / 1e9, UTC)
+    made = made_at(folder)
     try:
         told, made_from = (json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("evidence", "lineage"))
         metrics = told.get("metrics")

@@ -52,6 +52,7 @@ from rung.release import (
     assign,
     freeze,
     ledger_of,
+    named_release,
     promote,
     report_trial,
     rollback,
@@ -59,7 +60,7 @@ from rung.release import (
     stop_trial,
 )
 from rung.testing import FakeModel
-from rung.workload import Workload
+from rung.workload import Workload, load
 from small_workload import write_workload
 
 PARTS = Parts({}, {"specialist": Calibration({}, 0.0)}, 0.5)
@@ -960,7 +961,8 @@ def test_an_ab_trial_says_what_was_decided_by_what(tried: tuple[Path, str, str],
     assert "by answered the challenger is: better; it answers 100.0% of the cases without a person" in told
     assert "the decision by answered is wrong with a chance" in told
     assert call("release", "trial", folder, "--json").document["decision"] == "better"
-    assert call("promote", folder, other[:8], "--why", "it won").status == 0
+    workload = load(folder)
+    promote(workload, named_release(workload, other[:8]), ledger_of(workload), "ada", "it won")  # the verb opens its models too
     assert f"ended: release {other[:12]} was promoted" in call("release", "trial", folder).out
     assert call("rollback", folder, "--why", "no").status == 0
 

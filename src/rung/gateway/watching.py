@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rung.release import Live
 
 PAUSE = 10.0  # seconds between two looks
+RENEWED = 60.0  # seconds until what nobody has added to is judged anew: a verdict may have been changed
 AGAIN = 300.0  # seconds until an alarm that nobody could be told of is told again
 GRACE = timedelta(seconds=10)  # in which a person may take back what they settled
 ACTOR = "rung watch"
@@ -46,7 +47,8 @@ class Watch:
         self._stream: Stream | None = None
         self._faithful: Faithful | None = None
         self._encoder: Any = None
-        self._acted = ("", 0)  # on which release, and on how many reviews
+        self._acted = ("", 0)  # on which release, and on how many reviews: again on twice as many, as each try may be mistaken
+        self._judged: tuple[object, float] = (None, 0.0)  # what was settled last when the promise was judged, and when that was
         self._silent_until = self._unheard_until = 0.0
         self.standings: Mapping[str, Standing] = {}
         self.sight: Sight | None = None
@@ -67,15 +69,18 @@ class Watch:
             await asyncio.sleep(pause)
 
     async def look(self) -> None:
-        """Read what came since, ring and clear, act, and tell whoever the file names."""
-        rung = await asyncio.to_thread(self._judge)
-        whole = self.standings[WHOLE]
-        if whole.proof and (any(alarm.kind == "promise" for alarm in rung) or self._more_is_known(whole)):
-            self._acted = self.live.release, _evidence(whole)
-            await self._act(whole)
+        """Read what came since, ring and clear, act, and tell whoever the file names; what takes longest, last."""
+        rang = await asyncio.to_thread(self._judge)
+        whole, release = self.standings[WHOLE], self.live.release
+        if whole.proof and (rang or self._acted[0] != release or _evidence(whole) >= 2 * self._acted[1]):
+            first = self._acted[0] != release and not rang  # it rang before this process began: somebody acted then
+            self._acted = release, _evidence(whole)
+            if not first:
+                await self._act(whole)
         await self._tell()
         await self._tell_verdicts()
-        await asyncio.to_thread(self._search)
+        for chore in (self._drift, self._search):
+            await asyncio.to_thread(chore)
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
 
     @property
@@ -83,50 +88,46 @@ class Watch:
         """Of the cases that drift is measured against: how many there are of how many that it needs."""
         return self._stream.progress if self._stream else (0, 1)
 
-    def _more_is_known(self, broken: Standing) -> bool:
-        """Whether there is twice the evidence that there was when acting on it failed: no sooner, for each try is one more
-        chance to be mistaken."""
-        release, evidence = self._acted
-        return release == self.live.release and _evidence(broken) >= 2 * evidence
-
-    def _judge(self) -> list[Alarm]:
-        """The alarms that ring from now on."""
+    def _judge(self) -> bool:
+        """Whether the promise is proven broken from now on. A release that could not be opened rings here too."""
         workload, release, now = self.live.workload, self.live.release, datetime.now(UTC)
-        self.standings = standings(self._ledger, workload, release)
-        rung = [alarm for subject, standing in self.standings.items() if (alarm := self._promise(subject, standing, now))]
-        rung += self._drift(now)
+        last = self._ledger.queue.last_settled(workload.name), release
+        if last != self._judged[0] or time.monotonic() - self._judged[1] >= RENEWED:
+            self.standings = standings(self._ledger, workload, release)
+            self._judged = last, time.monotonic()
+        rang = [self._promise(subject, standing, now) for subject, standing in self.standings.items()]  # the whole comes first
+        for alarm in self._ledger.alarms.list(workload.name, ringing=True):
+            if alarm.kind == "part" and alarm.subject not in self.standings:  # another release answers
+                self._ledger.alarms.clear(alarm.workload, alarm.kind, alarm.subject, now)
         behind = self.live.pointed not in (None, release)
         text = f"Release {(self.live.pointed or '')[:12]} was promoted and cannot be opened; {release[:12]} stays at work."
-        rung += self._ring_or_clear(Alarm(workload.name, "release", "behind", text, now), behind, not behind)
-        return rung
+        self._ring_or_clear(Alarm(workload.name, "release", "behind", text, now), behind, not behind)
+        return rang[0]
 
-    def _promise(self, subject: str, standing: Standing, now: datetime) -> Alarm | None:
+    def _promise(self, subject: str, standing: Standing, now: datetime) -> bool:
         """Alarms are about the release at work: with another one, what is known begins anew, and so does what rings."""
         kind = "part" if subject != WHOLE else "promise"
         who = f"Release {self.live.release[:12]}" + (f", {subject}" if subject else "")
         alarm = Alarm(self.live.workload.name, kind, subject, f"{who}: {standing.sentence}", now, standing.document())
-        broken = standing.state == "broken"
-        return next(iter(self._ring_or_clear(alarm, broken, standing.state == "kept" or not standing.reviewed)), None)
+        return self._ring_or_clear(alarm, standing.state == "broken", standing.state == "kept" or not standing.reviewed)
 
-    def _drift(self, now: datetime) -> list[Alarm]:
-        live = self.live
+    def _drift(self) -> None:
+        live, now = self.live, datetime.now(UTC)
         if live.home is None:
-            return []
+            return
         if self._stream is None or self._stream.release != live.release:
             promoted = [one for one in self._ledger.promotions(live.workload.name) if one.release == live.release]
             since, folder = (promoted[-1].at if promoted else live.since), live.home / ".rung" / "cache"
             self._stream, self.sight = Stream(self._ledger, live.workload, live.release, since, self._embed, folder), None
         sight = self._stream.look(now)
         if sight is None:
-            return []
+            return
         self.sight = sight
-        rung: list[Alarm] = []
         for finding in sight.findings:
             clusters = [one.document() | {"examples": [sight.decisions[at] for at in one.examples]} for one in finding.clusters]
             detail = finding.document() | {"clusters": clusters}
             alarm = Alarm(live.workload.name, "drift", finding.signal, finding.sentence, now, detail)
-            rung += self._ring_or_clear(alarm, finding.drifted, finding.p > CALM)
-        return rung
+            self._ring_or_clear(alarm, finding.drifted, finding.p > CALM)
 
     def _search(self) -> None:
         """Last: should it ever fail, what is known of the promise was acted on and told."""
@@ -135,12 +136,13 @@ class Watch:
             self._faithful = Faithful(self._ledger, live.workload, live.release, live.since)
         self._faithful.look()
 
-    def _ring_or_clear(self, alarm: Alarm, rings: bool, calm: bool) -> list[Alarm]:
+    def _ring_or_clear(self, alarm: Alarm, rings: bool, calm: bool) -> bool:
+        """Whether it rings from now on."""
         if rings:
-            return [alarm] if self._ledger.alarms.ring(alarm) else []
+            return self._ledger.alarms.ring(alarm)
         if calm:
             self._ledger.alarms.clear(alarm.workload, alarm.kind, alarm.subject, alarm.at)
-        return []
+        return False
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         from rung.models.encoder import open_encoder

@@ -183,6 +183,12 @@ class Queue:
             found = connection.execute(query)
             return [_concluded(row) for row in found]
 
+    def last_settled(self, workload: str) -> datetime | None:
+        """When a review was settled last."""
+        with self._transaction() as connection:
+            last = connection.execute(select(func.max(_c.settled_at)).where(_c.workload == plain(workload))).scalar()
+        return None if last is None else moment(last)
+
     def records(self, numbers: Sequence[int]) -> Mapping[int, Record]:
         """What these reviews are of, some hundreds at once."""
         query = select(_c.seq, decisions.c.body).join(decisions).where(_c.seq.in_(numbers))

@@ -95,7 +95,7 @@ def _crowding(around: Surroundings, before: int) -> Finding:
     rest = int(around.size[best]) + 1 - inside
     p = min(1.0, window * float(around.chance[best]))
     places = moved(around)
-    name = f"cases in the most crowded place, around the window's case {best}"
+    name = "cases in the place where this window's crowd most"
     return _finding("embedding", name, (rest / before, inside / window), (before, window), p, places)
 
 

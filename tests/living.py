@@ -6,7 +6,7 @@ import asyncio
 import random
 from datetime import datetime, timedelta
 
-from records import run
+from records import run, settle
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem, Verdict
 from rung.ledger import Ledger, Record
 
@@ -39,7 +39,7 @@ def populate(
             if chance.random() < 0.05:
                 right["intent"] = chance.choice(INTENTS)
             by = chance.choice(("ann", "ben", "cleo"))
-            ledger.settle(Verdict(record.decision.id, right, by), record.at + timedelta(hours=chance.random()))
+            settle(ledger, Verdict(record.decision.id, right, by), record.at + timedelta(hours=chance.random()))
 
 
 def _record(chance: random.Random, workload: str, at: datetime, n: int, release: str) -> Record:

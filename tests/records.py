@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem
+from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem, Verdict
 from rung.ledger import Ledger, Record
 
 Result = TypeVar("Result")
@@ -54,6 +54,13 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run something to its end in a thread of its own: while a test has a page open, this one is the browser's."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+def settle(ledger: Ledger, verdict: Verdict, at: datetime) -> None:
+    """Settle a decision from the queue, as its reviewer."""
+    review = ledger.queue.open_on(verdict.decision, verdict.by)
+    assert review
+    ledger.queue.settle(review.seq, verdict, at, None, False)
 
 
 def ids(records: object) -> list[str]:

@@ -28,8 +28,8 @@ from rung.workload import Email, Webhook, WorkloadError, load
 
 ALARM = Alarm(
     "support",
-    "promise_broken",
-    "channel: post",
+    "part",
+    "channel=post",
     "At least 3.1 % are wrong; 2 % are promised ✗.",
     datetime(2026, 11, 2, 9, 30, tzinfo=UTC),
 )
@@ -136,8 +136,8 @@ def test_a_webhook_is_posted_the_alarm_and_nothing_else() -> None:
     assert json.loads(body) == {
         "id": identify(ALARM),
         "workload": "support",
-        "kind": "promise_broken",
-        "subject": "channel: post",
+        "kind": "part",
+        "subject": "channel=post",
         "text": ALARM.text,
         "at": "2026-11-02T09:30:00+00:00",
         "cleared": False,
@@ -306,7 +306,7 @@ def test_an_email_says_what_is_wrong_and_since_when(monkeypatch: pytest.MonkeyPa
     post = Post()
     assert mailed(post, TO, at(monkeypatch, "smtp://127.0.0.1:{port}")) == []
     mail = message_from_bytes(post.mails[0], policy=policy.default)
-    assert mail["subject"] == "Alarm: support, promise_broken, channel: post"
+    assert mail["subject"] == "Alarm: support, part, channel=post"
     assert (mail["from"], mail["to"]) == ("Rung <rung@shop.example>", "first@shop.example, second@shop.example")
     assert mail["message-id"] == f"<{identify(ALARM)}@shop.example>" and mail["auto-submitted"] == "auto-generated"
     assert mail["date"].datetime == ALARM.at
@@ -374,7 +374,7 @@ def test_a_alarm_of_many_lines_makes_one_header(monkeypatch: pytest.MonkeyPatch)
 
     assert asyncio.run(go()) == []
     mail = message_from_bytes(post.mails[0], policy=policy.default)
-    assert mail["subject"] == "Well again: support, promise_broken, a Bcc: thief@evil.example" and mail["bcc"] is None
+    assert mail["subject"] == "Well again: support, part, a Bcc: thief@evil.example" and mail["bcc"] is None
 
 
 @pytest.mark.parametrize(

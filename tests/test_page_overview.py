@@ -13,7 +13,7 @@ from browser import findings
 from gateway_stage import RELEASE, Stage, staged
 from living import populate
 from pasts import before
-from records import accepted, record
+from records import accepted, record, settle
 from rung.core import Verdict
 from rung.ledger import Alarm, Ledger, Promotion
 
@@ -34,8 +34,10 @@ def reviewed(ledger: Ledger, answers: int, wrong: int, ago: timedelta = timedelt
     drawn = [accepted(release=RELEASE) for _ in range(answers)]
     record(ledger, *drawn, at=at, drawn=0.5)
     for n, decision in enumerate(drawn):
-        ledger.settle(
-            Verdict(decision.id, {"intent": "fee" if n >= answers - wrong else "refund"}, "ann"), at + timedelta(milliseconds=n)
+        settle(
+            ledger,
+            Verdict(decision.id, {"intent": "fee" if n >= answers - wrong else "refund"}, "ann"),
+            at + timedelta(milliseconds=n),
         )
 
 

@@ -41,10 +41,14 @@ def test_what_no_tier_was_sure_of_and_what_was_drawn_wait_in_the_order_they_came
     assert ledger.queue.list("another") == []
 
 
-def test_a_verdict_from_the_caller_ends_the_waiting_too(ledger: Ledger) -> None:
-    (drawn,) = record(ledger, accepted(), drawn=0.5)
-    ledger.settle(Verdict(drawn.decision.id, {"intent": "fee"}, "key:web"), LATER)
-    assert take(ledger, "ann") is None
+def test_a_verdict_from_the_caller_ends_the_waiting_but_not_the_sample(ledger: Ledger) -> None:
+    waiting, drawn = (*record(ledger, for_review()), *record(ledger, accepted(), drawn=0.5))
+    for one in (waiting, drawn):
+        ledger.settle(Verdict(one.decision.id, {"intent": "fee"}, "key:web"), LATER)
+    assert ledger.queue.reviewed("support") == []  # who complains is no fair sample
+    review = take(ledger, "ann")
+    assert review.record.decision.id == drawn.decision.id
+    settle(ledger, review, "ann", "fee")
     (reviewed,) = ledger.queue.reviewed("support")
     assert (reviewed.share, reviewed.wrong, reviewed.tier) == (0.5, True, "specialist")
 

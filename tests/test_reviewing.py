@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from gateway_stage import FakeLive, Stage, ask, staged, workload
-from records import NOON, accepted, for_review, record
+from records import NOON, accepted, for_review, record, settle
 from rung.core import Verdict
 from rung.gateway import alarms, digest, new_key
 from rung.gateway.watching import Watch
@@ -184,7 +184,7 @@ def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_no
 
     waiting, right, wrong = (*record(ledger, for_review()), *record(ledger, accepted(), accepted(), drawn=0.1))
     for one, intent in ((waiting, "other"), (right, "refund"), (wrong, "other")):
-        ledger.settle(Verdict(one.decision.id, {"intent": intent}, "ann"), NOON)
+        settle(ledger, Verdict(one.decision.id, {"intent": intent}, "ann"), NOON)
     asyncio.run(play())
     assert sorted((one["decision"], one["instead_of"]) for one in heard) == sorted(
         [(waiting.decision.id, None), (wrong.decision.id, {"intent": "refund"})]

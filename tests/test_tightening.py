@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from commands import Caller
+from records import settle
 from rung.cascade.promise import Judged
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Verdict
 from rung.evaluation import GateError
@@ -75,7 +76,7 @@ def review(workload: Workload, confidence: Floats, wrong: NDArray[np.bool_], tie
     ledger = ledger_of(workload)
     for at, (record, line) in enumerate(zip(records, lines, strict=True)):
         answer = record.decision.answer if not wrong[at] else {**line["expected"], "reply": "About it."}
-        ledger.settle(Verdict(record.decision.id, answer or {}, "ann"), NOW + timedelta(seconds=seen + at))
+        settle(ledger, Verdict(record.decision.id, answer or {}, "ann"), NOW + timedelta(seconds=seen + at))
     asyncio.run(ledger.close())
 
 

@@ -35,10 +35,13 @@ def add(connection: Connection, submitted: Sequence[tuple[Row, float | None]]) -
 
 
 def close(connection: Connection, judged: Row, by: str) -> None:
-    """A verdict came, from wherever: nobody has to look at its decision any more, and what was made of it follows the newest."""
-    mine = and_(_c.decision == judged["decision"], _c.look != "second")
-    connection.execute(update(reviews).where(mine).values(wrong=judged["overturned"]))
-    connection.execute(update(reviews).where(mine, _open()).values(settled_at=judged["at"], settled_by=plain(by)))
+    """A verdict came from elsewhere: nobody has to decide a case that was left to people any more.
+
+    An answer that was drawn is still looked at, and only what is said then counts in the sample: who sends verdicts unasked sends
+    them about what went wrong.
+    """
+    mine = and_(_c.decision == judged["decision"], _c.look == "unsure", _open())
+    connection.execute(update(reviews).where(mine).values(settled_at=judged["at"], settled_by=plain(by)))
 
 
 class Queue:
@@ -98,7 +101,7 @@ class Queue:
                 return
             judged = queries.judge(connection, verdict, now)
             connection.execute(insert(verdicts), judged)
-            close(connection, judged, by)
+            connection.execute(update(reviews).where(_c.seq == seq).values(wrong=judged["overturned"]))
             if again and not connection.execute(select(exists().where(_c.decision == review["decision"], _second()))).scalar():
                 connection.execute(
                     insert(reviews), _row({**review, "at": micros(now)} | {"seq": review["decision"]}, "second", 1)
@@ -124,7 +127,7 @@ class Queue:
                 raise _taken(connection, seq, now)
             review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
             again = delete(reviews).where(_c.decision == review["decision"], _second(), _open(), _c.seq != seq)
-            connection.execute(again)  # it was to be looked at again as it was settled
+            connection.execute(again.where(_c.holder == ""))  # it was to be looked at again as it was settled
             body = review["body"] if review["look"] == "second" else _withdraw(connection, review["decision"], by, micros(now))
             draft = None if body is None else encode(decode(body, Verdict).answer)
             connection.execute(update(reviews).where(_c.seq == seq).values(draft=draft, body=None))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import pi
 
 from rung.core import Fields
 from rung.ledger import Ledger, Record, Reviewed
@@ -23,8 +24,8 @@ _AT_ONCE = 500
 def standings(ledger: Ledger, workload: Workload, release: str) -> Mapping[str, Standing]:
     """What is known by now: of the whole release under "", of each tier under its name, of each slice under `attribute=value`.
 
-    The whole is held to the promise's confidence. Tiers and slices share its doubt among them, so that the chance of calling any
-    of them broken that is not is at most 1 - confidence too.
+    The whole is held to the promise's confidence. Of the same doubt the k-th part to be reviewed, tier or slice, has 6/(pi k)^2:
+    however many there come to be, the chance of calling any of them broken that is not is at most 1 - confidence too.
     """
     mine = [one for one in ledger.queue.reviewed(workload.name) if one.release == release]
     parts: defaultdict[str, list[Reviewed]] = defaultdict(list)
@@ -32,8 +33,11 @@ def standings(ledger: Ledger, workload: Workload, release: str) -> Mapping[str, 
         parts[one.tier].append(one)
     for subject, some in _slices(ledger, workload, mine).items():
         parts[subject] = some
-    shared = replace(workload.promise, confidence=1 - (1 - workload.promise.confidence) / max(len(parts), 1))
-    return {WHOLE: standing(mine, workload.promise), **{subject: standing(some, shared) for subject, some in parts.items()}}
+    found = {WHOLE: standing(mine, workload.promise)}
+    for rank, subject in enumerate(sorted(parts, key=lambda name: (parts[name][0].at, parts[name][0].seq, name)), 1):
+        doubt = (1 - workload.promise.confidence) * 6 / (pi * rank) ** 2
+        found[subject] = standing(parts[subject], replace(workload.promise, confidence=1 - doubt))
+    return found
 
 
 def standing(reviewed: Sequence[Reviewed], promise: Promise) -> Standing:
@@ -56,7 +60,7 @@ def _slices(ledger: Ledger, workload: Workload, reviewed: Sequence[Reviewed]) ->
                 found[attribute][_value(records[one.seq], attribute)].append(one)
     slices: dict[str, list[Reviewed]] = {}
     for attribute, values in found.items():
-        for rank, (value, some) in enumerate(sorted(values.items(), key=lambda each: (-len(each[1]), each[0]))):
+        for rank, (value, some) in enumerate(values.items()):  # in the order in which they came, which later ones do not change
             slices.setdefault(f"{attribute}={value if rank < MOST else _REST}", []).extend(some)
     return {subject: sorted(some, key=lambda one: (one.at, one.seq)) for subject, some in slices.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,8 @@ def routes(site: Site) -> list[Route]:
 
     async def show_one(request: Request) -> Response:
         live, number = site.live(request), request.path_params["number"]
-        alarm = await asyncio.to_thread(site.ledger.alarms.find, number) if number < 2**63 else None
+        named = re.fullmatch("[0-9]{1,18}", number)
+        alarm = await asyncio.to_thread(site.ledger.alarms.find, int(number)) if named else None
         if alarm is None or alarm.workload != live.workload.name:
             raise Refusal(404, "alarm_not_found", "There is no such alarm.")
         texts = await asyncio.to_thread(_texts, site, alarm)
@@ -52,7 +54,7 @@ def routes(site: Site) -> list[Route]:
 
     return [
         site.page("/w/{workload}/alarms", show),
-        site.page("/w/{workload}/alarms/{number:int}", show_one),
+        site.page("/w/{workload}/alarms/{number}", show_one),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -62,7 +63,7 @@ def routes(site: Site) -> list[Route]:
         """Settle those that are ticked as they are suggested; what somebody else took meanwhile is left to them."""
         workload, by = site.live(request).workload, request.state.visitor.name
         form = await read_form(request)
-        numbers = [int(name.removeprefix("review-")) for name in form if name.removeprefix("review-").isdecimal()]
+        numbers = [int(found[1]) for name in form if (found := re.fullmatch("review-([0-9]{1,18})", name))]
 
         def settle() -> int:
             return sum(_settle_as_suggested(site, workload, number, by) for number in numbers)

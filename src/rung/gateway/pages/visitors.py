@@ -56,7 +56,7 @@ class Visitors:
         """Look people and sessions up in this ledger."""
         self._people = ledger.people
         self._owner = Visitor(_user(), "admin", signed_in=False) if open_access else None
-        self._wrong: dict[str, tuple[int, float]] = {}
+        self._wrong: dict[tuple[str, str], tuple[int, float]] = {}  # by name and address
         self._hashing = asyncio.Semaphore(2)  # each takes 32 MiB
 
     async def visitor(self, request: Request) -> Visitor | None:
@@ -73,22 +73,22 @@ class Visitors:
 
     async def sign_in(self, name: str, password: str, request: Request) -> Response | None:
         """A way to the pages with the session's cookie, None if the password is not theirs. Raises Refusal after too many."""
-        count, until = self._wrong.get(name, (0, 0.0))
-        now = time.monotonic()
+        tried, now = (name, request.client.host if request.client else ""), time.monotonic()
+        count, until = self._wrong.get(tried, (0, 0.0))
         if count >= TRIES and now < until:
             wait = str(int(until - now) + 1)
             raise Refusal(
                 429, "too_many_attempts", f"Too many wrong passwords: wait {wait} seconds.", headers={"retry-after": wait}
             )
+        if len(self._wrong) > 10_000:  # names that nobody has cost memory, too
+            self._wrong.clear()
+        self._wrong[tried] = (count + 1 if now < until else 1, now + COOLING)  # before it is looked at: others may be under way
         kept = await asyncio.to_thread(self._people.secret, name)
         async with self._hashing:
             right = await asyncio.to_thread(_matches, password, kept)
         if not right:
-            if len(self._wrong) > 10_000:  # names that nobody has cost memory, too
-                self._wrong.clear()
-            self._wrong[name] = (count + 1 if now < until else 1, now + COOLING)
             return None
-        self._wrong.pop(name, None)
+        self._wrong.pop(tried, None)
         token, at = secrets.token_urlsafe(32), datetime.now(UTC)
         await asyncio.to_thread(self._people.begin_session, name, _digest(token), at, at + LASTS)
         response = Response(status_code=303, headers={"location": "/"})

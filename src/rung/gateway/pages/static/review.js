@@ -13,7 +13,6 @@ let current = 0; // the field that keys act on
 let past = []; // numbers of cases seen before this one, for going back
 let last = null; // the one settled last, for undo
 let busy = false;
-const waitingKeys = []; // pressed while the server was asked
 let shownAt = 0;
 let touched = 0;
 
@@ -49,7 +48,6 @@ async function once(work) {
   } finally {
     busy = false;
   }
-  while (waitingKeys.length && !busy) press(waitingKeys.shift());
 }
 
 function refuse(error) {
@@ -421,11 +419,15 @@ function filter() {
   };
 }
 
+// Held down, or pressed before the next case is there, a key would decide one that nobody has seen.
+const FINAL = ["Enter", "Backspace", "u"];
+
 document.addEventListener("keydown", (event) => {
   touched = performance.now();
-  if (!busy) return press(event);
-  event.preventDefault();
-  waitingKeys.push(event);
+  const typing = event.target instanceof HTMLElement && event.target.matches("input:not([type=checkbox]), textarea, select");
+  const final = FINAL.includes(event.key) && !(typing && event.key !== "Enter");
+  if (busy ? final || !typing : final && event.repeat) return event.preventDefault();
+  if (!busy) press(event);
 });
 at("answer").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -222,11 +222,12 @@ class Queue:
         with self._change() as connection:
             connection.execute(update(reviews).where(_c.seq.in_(numbers)).values(told=False))
 
-    def pairs(self, workload: str, limit: int = 10_000) -> Sequence[Pair]:
+    def pairs(self, workload: str, limit: int = 2_000) -> Sequence[Pair]:
         """The decisions that two people settled, newest second look first."""
-        latest = queries.latest_verdicts()
-        query = select(decisions.c.body, verdicts.c.body, _c.body).join(decisions, decisions.c.seq == _c.decision)
-        query = query.join(latest, latest.c.decision == _c.decision).join(verdicts, verdicts.c.seq == latest.c.seq)
+        newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, verdicts.c.withdrawn_at.is_(None))
+        last = newest.correlate(reviews).scalar_subquery()
+        query = select(decisions.c.body, verdicts.c.body, _c.body)
+        query = query.select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == last))
         query = query.where(_c.workload == plain(workload), _second(), _c.body.is_not(None))
         with self._transaction() as connection:
             found = connection.execute(query.order_by(_c.settled_at.desc()).limit(limit))

@@ -139,6 +139,18 @@ def test_without_a_key_or_a_session_nothing_is_shown(stage: Stage) -> None:
     assert call(stage, person(stage.ledger, "ann"), "POST", f"/v1/reviews/{2**80}/hold")[0] == 404
 
 
+def test_once_people_sign_in_nobody_reviews_without_a_name(tmp_path: Path) -> None:
+    with staged(tmp_path) as stage:
+        record(stage.ledger, for_review())
+        assert call(stage, "", "GET", "/v1/workloads/support/reviews")[0] == 200  # open, on this machine
+        stage.ledger.people.add("ann", "admin", "kept", NOON)
+        for key in ("", "x"):
+            status, said = call(stage, key, "GET", "/v1/workloads/support/reviews")
+            assert (status, said["error"]["code"]) == (401, "not_signed_in")
+            assert call(stage, key, "POST", "/v1/workloads/support/reviews/next", {})[0] == 401
+        assert call(stage, "", "POST", "/v1/workloads/support/decisions", {"input": "money back"})[0] == 200
+
+
 # Back to whoever asked
 
 

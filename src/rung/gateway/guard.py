@@ -54,7 +54,11 @@ class Guard:
     async def _caller(self, request: Request, role: Role | None) -> str:
         shown = request.headers.get("authorization")
         visitor = None if role is None or shown else await self._visitors.visitor(request)
-        if role is None or visitor is None:
+        if role is None:
+            return await self._keys.caller(shown)
+        if visitor is None:
+            if self._keys.open and await self._visitors.owner() is None:  # who asks needs no key, who settles has a name
+                raise Refusal(401, "not_signed_in", "This is for people who are signed in: open the pages and sign in.")
             return await self._keys.caller(shown)
         if not visitor.may(role):
             raise Refusal(403, "not_allowed", f"This is for a {role}, and you are a {visitor.role}: ask an admin.")

@@ -32,12 +32,12 @@ class Keys:
     def __init__(self, ledger: Ledger, open_access: bool) -> None:
         """Look keys up in this ledger."""
         self._ledger = ledger
-        self._open = open_access
+        self.open = open_access
         self._known: dict[bytes, tuple[str, float]] = {}
 
     async def caller(self, authorization: str | None) -> str:
         """The caller's name. Raises Refusal without a key that is in force."""
-        if self._open:
+        if self.open:
             return "anonymous"
         shown = _SHOWN.fullmatch(authorization or "")
         name = await self._look_up(digest(shown[1])) if shown else None

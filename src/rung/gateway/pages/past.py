@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock, Thread
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from rung.core import Outcome
 from rung.ledger import Effort, Latency, Ledger, LedgerError, Reviewed, Tally
@@ -23,6 +23,9 @@ from rung.monitor.standings import standing
 from rung.review import agreement
 from rung.statistics.agreement import Agreement
 from rung.workload import Workload
+
+if TYPE_CHECKING:
+    from rung.release import Live
 
 FRESH = 60.0  # seconds after which what takes long to read is read anew, while what was read is shown
 ASKED = 200  # escalated decisions, the latest, over which the large model's tokens are counted
@@ -62,9 +65,9 @@ class Period:
 class Past:
     """The past of one workload."""
 
-    def __init__(self, workload: Workload, ledger: Ledger) -> None:
+    def __init__(self, live: Live, ledger: Ledger) -> None:
         """Nothing is read yet."""
-        self._workload = workload
+        self._live = live
         self._ledger = ledger
         self._kept: dict[object, tuple[float, object]] = {}
         self._renewing: set[object] = set()
@@ -72,6 +75,11 @@ class Past:
         self._standing: tuple[object, Standing | None] = (None, None)
         self._agreement: tuple[float, Mapping[str, Agreement] | None] = (-COUNTED, None)
         self._counting: asyncio.Task[None] | None = None
+
+    @property
+    def _workload(self) -> Workload:
+        """As the release at work has it: with the next one its promise, costs and tiers may be others."""
+        return self._live.workload
 
     def period(self, since: datetime, until: datetime, step: timedelta) -> Period:
         """What happened in a time that begins with a step; what its former steps hold is kept."""

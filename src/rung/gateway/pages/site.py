@@ -63,7 +63,7 @@ class Site:
         self.lives = lives
         self.watches = watches
         self.ledger = ledger
-        self._pasts = {name: Past(live.workload, ledger) for name, live in lives.items()}
+        self._pasts = {name: Past(live, ledger) for name, live in lives.items()}
         self.visitors = visitors
         self._guard = guard
         self._files = _read_files()

@@ -59,14 +59,18 @@ class Visitors:
         self._wrong: dict[tuple[str, str], tuple[int, float]] = {}  # by name and address
         self._hashing = asyncio.Semaphore(2)  # each takes 32 MiB
 
+    async def owner(self) -> Visitor | None:
+        """Whoever is at this machine, as long as that is enough: None once anybody was added."""
+        if self._owner and await asyncio.to_thread(self._people.ever):
+            self._owner = None  # for good: removing the last person must not let everyone in
+        return self._owner
+
     async def visitor(self, request: Request) -> Visitor | None:
         """Who asks, None if nobody is signed in. Raises Refusal for a change that another site's page has asked for."""
         if request.method not in ("GET", "HEAD"):
             require_same_origin(request)
-        if self._owner and await asyncio.to_thread(self._people.ever):
-            self._owner = None  # for good: removing the last person must not let everyone in
-        if self._owner:
-            return self._owner
+        if owner := await self.owner():
+            return owner
         token = request.cookies.get(COOKIE)
         person = token and await asyncio.to_thread(self._people.whose, _digest(token), datetime.now(UTC))
         return Visitor(person.name, person.role) if person else None

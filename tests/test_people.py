@@ -154,7 +154,8 @@ def test_an_admin_changes_roles_and_removes_people_and_it_is_noted(stage: Stage)
     assert call(stage, "POST", "/people/remove", cookie, name="ann")[0] == 303
     assert call(stage, "GET", "/", theirs)[1]["location"] == "/sign-in"  # at once
     noted = [(each.by, each.what, each.subject, each.detail) for each in stage.ledger.people.actions()]
-    assert noted == [("ada", "person removed", "ann", ""), ("ada", "role changed", "ann", "operator")]
+    changed = [("ada", "person removed", "ann", ""), ("ada", "role changed", "ann", "operator")]
+    assert noted == [*changed, ("ann", "signed in", "", ""), ("ada", "signed in", "", "")]
     page = call(stage, "GET", "/people", cookie)[2]
     assert "removed" in page and "operator" in page
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rung.gateway.refusal import Refusal
-from rung.ledger import Ledger, Role
+from rung.ledger import Action, Ledger, Role
 
 ROLES: tuple[Role, ...] = ("viewer", "reviewer", "operator", "admin")  # each may do what those before it may
 COOKIE = "rung-session"
@@ -95,6 +95,7 @@ class Visitors:
         self._wrong.pop(tried, None)
         token, at = secrets.token_urlsafe(32), datetime.now(UTC)
         await asyncio.to_thread(self._people.begin_session, name, _digest(token), at, at + LASTS)
+        await asyncio.to_thread(self._people.note, Action(at, name, "signed in", ""))
         response = Response(status_code=303, headers={"location": "/"})
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, token, int(LASTS.total_seconds()), httponly=True, samesite="strict", secure=secure)

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import beta
 
 from records import NOON, accepted, for_review, record
+from records import settle as from_queue
 from rung.core import Decision, Outcome, Verdict
 from rung.ledger import Ledger
 from rung.monitor import report
@@ -37,7 +38,11 @@ WORKLOAD = Workload(
 
 def settle(ledger: Ledger, decisions: list[Decision], wrong: int = 0) -> None:
     for n, decision in enumerate(decisions):
-        ledger.settle(Verdict(decision.id, {"intent": "fee" if n < wrong else "refund"}, "ann"), NOON)
+        verdict = Verdict(decision.id, {"intent": "fee" if n < wrong else "refund"}, "ann")
+        if ledger.queue.open_on(decision.id, "ann"):
+            from_queue(ledger, verdict, NOON)
+        else:
+            ledger.settle(verdict, NOON)
 
 
 def busy(ledger: Ledger) -> tuple[list[Decision], list[Decision], list[Decision]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -22,10 +24,12 @@ from rung.evaluation import Agreed, ask_all, evaluate, measure
 from rung.evaluation.reading import read_metrics
 from rung.gateway.pages import hash_password
 from rung.ledger import Assignment, Record, Trial
-from rung.models.calibration import Calibration
-from rung.release import Parts, Release, Terms, freeze, promote, report_trial, start_trial
+from rung.models.encoder import Encoder
+from rung.models.specialist import read_calibration
+from rung.release import TIERS, Parts, Release, Terms, freeze, open_specialist, promote, report_trial, start_trial
 from rung.testing import FakeModel
-from rung.workload import Workload, load
+from rung.workload import SpecialistTier, Workload, load
+from small_workload import write_workload
 from test_pages import PASSWORD, call, signed_in
 
 SCRIPT = "<script>document.title='x'</script>"
@@ -60,23 +64,37 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path, open_access=False) as running:
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setenv("RUNG_LEDGER", f"sqlite:///{tmp_path}/ledger.db")  # the server's: what it starts is to write there
+    with staged(tmp_path, open_access=False, given=write_workload(tmp_path, workload="support")) as running:
         for name, role in (("vic", "viewer"), ("ola", "operator"), ("ole", "operator")):
             running.ledger.people.add(name, role, KEPT, datetime.now(UTC))  # type: ignore[arg-type]
         yield running
 
 
-def keep(workload: Workload, evidence: dict[str, Any], level: float = 0.75, **changes: Any) -> Release:
-    parts = Parts({}, {"specialist": Calibration({}, level)}, level)
-    return freeze(workload, parts, "inputs", evidence | changes, "the report")
+class Keep(Protocol):
+    """Freezes a real release with made evidence, some of it changed."""
+
+    def __call__(self, workload: Workload, level: float = ..., **changes: Any) -> Release: ...
+
+
+@pytest.fixture(scope="module")
+def keep(small: tuple[Workload, Release], minilm: Encoder, evidence: dict[str, Any]) -> Keep:
+    tier = open_specialist(SpecialistTier(), small[1].folder / TIERS / "specialist", minilm, small[0].fields)
+    calibration = read_calibration(json.loads((small[1].folder / "cascade.json").read_text())["calibrations"]["specialist"])
+
+    def frozen(workload: Workload, level: float = 0.75, **changes: Any) -> Release:
+        parts = Parts({"specialist": tier}, {"specialist": calibration}, level)
+        return freeze(workload, parts, "inputs", evidence | changes, "the report")
+
+    return frozen
 
 
 @pytest.fixture
-def two(stage: Stage, evidence: dict[str, Any]) -> tuple[Release, Release]:
+def two(stage: Stage, keep: Keep) -> tuple[Release, Release]:
     """The first was promoted, and does not answer any more; the second does."""
-    first = keep(stage.live.workload, evidence)
-    second = keep(stage.live.workload, evidence, 0.8, parent=first.id)
+    first = keep(stage.live.workload)
+    second = keep(stage.live.workload, 0.8, parent=first.id)
     for release, by, why in ((first, "ada", "the first"), (second, "bob", f"higher level {SCRIPT}")):
         promote(stage.live.workload, release, stage.ledger, by, why)
     stage.live.release = second.id
@@ -121,13 +139,13 @@ def test_where_nothing_is_kept_the_page_says_what_to_do(stage: Stage) -> None:
 
 
 def test_one_release_shows_its_evidence_its_files_and_what_changed(
-    stage: Stage, two: tuple[Release, Release], evidence: dict[str, Any], tab: Page
+    stage: Stage, two: tuple[Release, Release], keep: Keep, evidence: dict[str, Any], tab: Page
 ) -> None:
     file = stage.live.workload.file
     file.write_text(file.read_text() + f"# {SCRIPT}\n")
     metrics = evidence["metrics"]
     named = [{**one, "value": SCRIPT} for one in metrics["slices"]]
-    third = keep(load(file), evidence, 0.9, metrics=metrics | {"slices": named}, parent=two[1].id)
+    third = keep(load(file), 0.9, metrics=metrics | {"slices": named}, parent=two[1].id)
     enter(tab, stage, "vic")
     tab.goto(f"{stage.url}{ROOT}/{third.id}")
     expect(tab.get_by_role("heading", name="Can the confidence be believed?")).to_be_visible()
@@ -144,9 +162,9 @@ def test_one_release_shows_its_evidence_its_files_and_what_changed(
 
 
 def test_a_release_is_promoted_by_hand_with_the_reason_and_the_name(
-    stage: Stage, two: tuple[Release, Release], evidence: dict[str, Any], tab: Page
+    stage: Stage, two: tuple[Release, Release], keep: Keep, tab: Page
 ) -> None:
-    third = keep(stage.live.workload, evidence, 0.9)
+    third = keep(stage.live.workload, 0.9)
     enter(tab, stage)
     tab.goto(f"{stage.url}{ROOT}/{third.id}")
     tab.get_by_role("link", name="Promote…").click()
@@ -181,9 +199,9 @@ def test_a_rollback_needs_a_reason_and_something_before(stage: Stage, two: tuple
     assert call(stage, "POST", f"{ROOT}/rollback", cookie, **form | {"why": " "})[0] == 400
 
 
-def test_two_people_do_not_overwrite_each_other(stage: Stage, two: tuple[Release, Release], evidence: dict[str, Any]) -> None:
+def test_two_people_do_not_overwrite_each_other(stage: Stage, two: tuple[Release, Release], keep: Keep) -> None:
     first, second = two
-    third = keep(stage.live.workload, evidence, 0.9)
+    third = keep(stage.live.workload, 0.9)
     one, other = signed_in(stage, "ola"), signed_in(stage, "ole")
     seen = {"instead_of": second.id}
     assert call(stage, "POST", f"{ROOT}/{third.id}/promote", one, why="better", **seen)[0] == 303
@@ -196,31 +214,52 @@ def test_two_people_do_not_overwrite_each_other(stage: Stage, two: tuple[Release
     assert answering(stage) == third.id and len(stage.ledger.promotions("support")) == 3
 
 
-def test_no_page_leads_round_the_gate(stage: Stage, two: tuple[Release, Release], evidence: dict[str, Any]) -> None:
+def test_no_page_leads_round_the_gate(stage: Stage, two: tuple[Release, Release], keep: Keep) -> None:
     workload = stage.live.workload
     file = workload.file
-    file.write_text(file.read_text() + "limits: {dropped: 0.05}\n")
+    plain = file.read_text()
+    file.write_text(plain + "limits: {dropped: 0.05}\n")
     drop = {"against": two[0].id, "cases": 90, "gained": 3, "lost": 1, "confidence": 0.95}
     drop |= {"change_at_least": -0.01, "change_at_most": 0.05}
-    failed = keep(workload, evidence, 0.9, gate={"passed": False})
-    alone = keep(load(file), evidence, 0.9)
-    elsewhere = keep(load(file), evidence, 0.9, gate={"passed": True, "drop": drop})
-    beside = keep(load(file), evidence, 0.9, gate={"passed": True, "drop": drop | {"against": two[1].id}})
-    damaged = keep(workload, evidence, 0.95)
+    failed = keep(workload, 0.9, gate={"passed": False})
+    worse = keep(load(file), 0.9999, gate={"passed": True, "drop": drop})
+    beside = keep(load(file), 0.9, gate={"passed": True, "drop": drop | {"against": two[1].id}})
+    (workload.folder / "checks.py").write_text("raise RuntimeError('no such list here')\n")
+    file.write_text(plain + 'checks: ["checks.py:calm"]\n')
+    unopened = keep(load(file), 0.9)
+    file.write_text(plain)
+    damaged = keep(workload, 0.95)
     (damaged.folder / "cascade.json").write_text("{}")
     cookie, seen = signed_in(stage, "ola"), {"instead_of": two[1].id, "why": "I want it"}
-    for release, said in (
-        (failed, "no evidence that it passed its gate"),
-        (alone, f"rung promote WORKLOAD {alone.id[:12]} --why"),
-        (elsewhere, "limits.dropped"),
-        (damaged, "cascade.json changed after the release was frozen"),
-        (two[1], "answers already"),
+    for release, said, at_once in (
+        (failed, "no evidence that it passed its gate", True),
+        (damaged, "cascade.json changed after the release was frozen", True),
+        (two[1], "answers already", True),
+        (worse, "this release is not promoted: beside release", False),
+        (unopened, "checks.py, line 1: cannot be imported: RuntimeError: no such list here", False),
     ):
-        assert said in call(stage, "GET", f"{ROOT}/{release.id}/promote", cookie)[2]
+        assert (said in call(stage, "GET", f"{ROOT}/{release.id}/promote", cookie)[2]) is at_once
         status, _, page = call(stage, "POST", f"{ROOT}/{release.id}/promote", cookie, **seen)
-        assert status == 409 and said in page and answering(stage) == two[1].id
-        assert str(workload.folder) not in page and 'name="why"' not in page
+        assert status == 409 and said in unescape(page) and answering(stage) == two[1].id
+        assert str(workload.folder) not in page and ('name="why"' in page) is not at_once
     assert call(stage, "POST", f"{ROOT}/{beside.id}/promote", cookie, **seen)[0] == 303 and answering(stage) == beside.id
+
+
+def test_what_takes_longer_than_a_page_waits_goes_on_and_is_told_when_it_ends(
+    stage: Stage, two: tuple[Release, Release], keep: Keep, tab: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rung.gateway.pages.moving.PATIENCE", 0.0)
+    third = keep(stage.live.workload, 0.9)
+    enter(tab, stage)
+    tab.goto(f"{stage.url}{ROOT}/{third.id}/promote")
+    tab.get_by_label("Why").fill("more careful")
+    tab.get_by_role("button", name="Promote").click()
+    expect(tab.get_by_role("status")).to_contain_text("is being opened")
+    assert findings(tab) == [] and answering(stage) == two[1].id
+    monkeypatch.setattr("rung.gateway.pages.moving.PATIENCE", 60.0)
+    tab.get_by_role("link", name="Look again").click()
+    tab.wait_for_url("**/releases")
+    assert answering(stage) == third.id
 
 
 def test_who_is_no_operator_moves_nothing(stage: Stage, two: tuple[Release, Release]) -> None:

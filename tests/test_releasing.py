@@ -118,6 +118,24 @@ def test_a_release_that_cannot_be_opened_is_not_promoted(folder: Path, two: tupl
     assert ledger_of(workload).current_release("small") == current.id
 
 
+def test_a_release_is_promoted_only_where_it_belongs_and_instead_of_what_was_seen(
+    folder: Path, two: tuple[Path, str, str], call: Caller
+) -> None:
+    _, first, second = two
+    for seen in (first[:12], "nothing"):
+        refused = call("promote", folder, first, "--why", "", "--instead-of", seen)
+        assert refused.status == 1 and "small: another release answers by now" in refused.err
+    other = folder / "other.yaml"
+    other.write_text(
+        (folder / "workload.yaml").read_text(encoding="utf-8").replace("workload: small", "workload: other"), "utf-8"
+    )
+    refused = call("promote", other, first, "--why", "")
+    assert refused.status == 2 and f"Release {first[:12]} is of workload small, not of other" in refused.err
+    assert call("promote", folder, first, "--why", "", "--instead-of", second[:12], "--by", "ada").status == 0
+    last = ledger_of(load(folder)).promotions("small")[-1]
+    assert (last.release, last.by) == (first, "ada")
+
+
 def test_gold_is_asked_for_only_where_the_release_must_be_compared(folder: Path, minilm: Encoder, call: Caller) -> None:
     file = folder / "workload.yaml"
     file.write_text(file.read_text(encoding="utf-8") + "limits: {dropped: 0.15}\n", encoding="utf-8")

@@ -13,6 +13,7 @@ File = Annotated[Path, typer.Argument(metavar="WORKLOAD", help="The workload fil
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Host = Annotated[str, typer.Option(help="The address to serve on; any other than this machine's own asks for API keys.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept in the history.")]
+By = Annotated[str, typer.Option("--by", help="Who does it, kept in the history; who runs it, if left out.")]
 
 
 def user() -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from rung.cli.arguments import File, Json, Why, user
+from rung.cli.arguments import By, File, Json, Why, user
 from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
 from rung.cli.standing import home_of
 from rung.cli.tightening import tighten
@@ -29,12 +29,16 @@ def promote(
     file: File,
     name: Annotated[str, typer.Argument(metavar="RELEASE", help="The release's id, or how it begins.")],
     why: Why,
+    by: By = "",
+    instead_of: Annotated[
+        str, typer.Option(metavar="RELEASE", help="Only where this one answers until then: its id, how it begins, or nothing.")
+    ] = "",
 ) -> None:
     """Let a release answer from now on. Running gateways follow within a second."""
     from rung.workflows import promote_gated
 
     workload = home_of(file)
-    release, moved = promote_gated(workload, name, user(), why, stage)
+    release, moved = promote_gated(workload, name, by or user(), why, stage, instead_of)
     say(f"{workload.name}: release {release.id[:12]} {'answers from now on' if moved else 'answers already'}")
     hint(f"next: rung report {path_of(workload)}; to undo it: rung rollback {path_of(workload)} --why ...")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rung.cli.arguments import File, Json, user
+from rung.cli.arguments import By, File, Json, user
 from rung.cli.console import hint, path_of, say, say_json, stage
 from rung.workload import load
 
@@ -14,7 +14,7 @@ from rung.workload import load
 def tighten(
     file: File,
     why: Annotated[str, typer.Option("--why", help="The reason, kept in the history; what was done and why, if left out.")] = "",
-    by: Annotated[str, typer.Option("--by", help="Who does it, kept in the history; who runs it, if left out.")] = "",
+    by: By = "",
     json_: Json = False,
 ) -> None:
     """Raise the acceptance level of a release that breaks its promise to what people's verdicts support, gate it, promote it."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from rung.core import RungError
 from rung.gateway.alarms import deliver, post
 from rung.gateway.faithful import Faithful
+from rung.gateway.verbs import run_verb
 from rung.ledger import Action, Alarm, Ledger, LedgerError, Settled
 from rung.monitor.promise import Standing
 from rung.monitor.standings import WHOLE, standings
@@ -173,12 +173,8 @@ class Watch:
         return f"The promise is broken: rolled back to release {release.id[:12]}."
 
     async def _tighten(self, why: str) -> str:
-        """In a process of its own: what serves never loads what evaluates."""
-        words = "-m", "rung.cli", "release", "tighten", str(self._living().file), "--why", why, "--by", ACTOR
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-        said, _ = await process.communicate()
-        return said.decode(errors="replace").strip()[-2000:] or f"rung release tighten ended with {process.returncode}"
+        _, said = await run_verb("release", "tighten", str(self._living().file), "--why", why, "--by", ACTOR)
+        return said
 
     def _living(self) -> Any:
         """The workload as its file is now, beside which the releases lie."""

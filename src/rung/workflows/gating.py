@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rung.core import Decision
 from rung.evaluation import Agreed, Drop, gate_drop, right
 from rung.gold import Example, digest_of, read_gold, split
-from rung.ledger import Ledger
+from rung.ledger import Ledger, PointerMoved
 from rung.models.encoder import open_encoder
 from rung.release import (
     Release,
@@ -30,21 +30,29 @@ from rung.workflows.waiting import finish
 from rung.workload import Workload, load
 
 
-def promote_gated(workload: Workload, name: str, by: str, why: str, progress: Progress = silent) -> tuple[Release, bool]:
-    """Promote the release whose id begins with `name`, and say whether that moved the pointer.
+def promote_gated(
+    workload: Workload, name: str, by: str, why: str, progress: Progress = silent, instead_of: str = ""
+) -> tuple[Release, bool]:
+    """Promote the release whose id begins with `name`, and say whether that moved the pointer. `instead_of` is how the id of what
+    must answer until then begins, or "nothing".
 
     Where its limits say how far it may drop, it is first put beside the release that answers now, unless its own gate was; one
-    that has answered before is not asked again. It is opened, whatever it is. Raises `GateError`, and what `named_release`,
-    `require_openable` and `promote` raise.
+    that has answered before is not asked again. It is opened, whatever it is. Raises `GateError`, `PointerMoved`, and what
+    `named_release`, `require_openable` and `promote` raise.
     """
-    release, ledger = require_gated(named_release(workload, name)), ledger_of(workload)
+    release = require_gated(named_release(workload, name))
+    if (its := load_workload(release).name) != workload.name:
+        raise ReleaseError(f"Release {release.id[:12]} is of workload {its}, not of {workload.name}. Next: rung release list.")
+    ledger = ledger_of(workload)
     try:
         promotions = ledger.promotions(workload.name)
+        pointed = promotions[-1].release if promotions else None
+        if not (pointed or "nothing").startswith(instead_of):
+            raise PointerMoved(f"{workload.name}: another release answers by now. Next: rung release history, decide anew.")
         if must_compare(release, promotions):
             before, trouble = live_release(workload, ledger)
             why += f" (not compared: {trouble})" if trouble else ""
             gate_drop(_drop_now(workload, release, before, progress) if before else None, load_workload(release).limits)
-        pointed = promotions[-1].release if promotions else None
         if release.id != pointed:  # one that cannot be opened would answer nothing, from the next start of a server on
             require_openable(release, open_encoder())
         return release, promote(workload, release, ledger, by, why, pointed)

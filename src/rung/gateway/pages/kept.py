@@ -59,7 +59,7 @@ def verified(workload: Workload, name: str) -> Release:
 
 def trouble(error: RungError, workload: Workload) -> str:
     """What is wrong with a release, without saying where on this machine it lies."""
-    return str(error).replace(f"{workload.state / 'releases'}/", "release ")
+    return str(error).replace(f"{workload.state / 'releases'}/", "release ").replace(f"{workload.folder}/", "")
 
 
 def files(release: Release) -> list[tuple[str, int, str]]:

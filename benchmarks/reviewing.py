@@ -74,7 +74,7 @@ async def by_many(stage: Stage, reviewers: int) -> Counter[str]:
 
     keys = {f"reviewer {n}": new_key() for n in range(reviewers)}
     for name, key in keys.items():
-        stage.ledger.add_key(name, digest(key), datetime.now(UTC))
+        stage.ledger.add_key(name, digest(key), datetime.now(UTC), "reviewer")
     await asyncio.gather(*map(work, keys))
     return done
 

@@ -24,6 +24,7 @@ import rung.gateway.server
 import rung.gateway.wire
 from gateway_stage import RELEASE, SECRET, Stage, staged
 from rung.gateway import GatewayError, digest, new_key, require_port, serving
+from rung.gateway.keys import ROLES
 
 
 @pytest.fixture(scope="module")
@@ -283,12 +284,12 @@ def test_only_a_key_in_force_opens_the_door_and_its_name_is_recorded(locked: Sta
     locked.ledger.add_key("billing", digest(key), datetime.now(UTC))
     answer = client(locked, key).chat.completions.create(model="support", messages=user("hello"))
     record = locked.ledger.find(answer.id.removeprefix("chatcmpl-"))
-    assert record is not None and record.case.asked_by == "billing"
+    assert record is not None and record.case.asked_by == "key:billing"
     feedback = {"answer": {"intent": "other", "order": None}}
     bearer = f"Bearer {key}"
     post(locked, f"/v1/decisions/{record.decision.id}/feedback", feedback, authorization=bearer)
     verdict = locked.ledger.verdict(record.decision.id)
-    assert verdict is not None and verdict.by == "billing"
+    assert verdict is not None and verdict.by == "key:billing"
 
 
 def test_a_revoked_key_stops_working(locked: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +311,48 @@ def test_every_route_but_health_and_readiness_is_closed_without_a_key(locked: St
         refused = httpx.request(method, locked.url + path)
         assert refused.status_code == 401 and error(refused)["code"] == "invalid_api_key", path
     assert httpx.get(f"{locked.url}/healthz").status_code == httpx.get(f"{locked.url}/readyz").status_code == 200
+
+
+def test_a_key_does_what_its_role_may_and_no_more(locked: Stage) -> None:
+    keys = {role: new_key() for role in ROLES}
+    for role, key in keys.items():
+        locked.ledger.add_key(f"the {role}", digest(key), datetime.now(UTC), role)
+    bearer = {role: {"authorization": f"Bearer {key}"} for role, key in keys.items()}
+    id = post(locked, "/v1/workloads/support/decisions", {"input": "a hard one"}, **bearer["caller"]).json()["id"]
+    feedback = {"answer": {"intent": "other", "order": None}}
+    wanted: list[tuple[str, str, str, Any]] = [
+        ("viewer", "GET", "/v1/models", None),
+        ("viewer", "GET", "/v1/models/support", None),
+        ("viewer", "GET", f"/v1/decisions/{id}", None),
+        ("viewer", "GET", "/metrics", None),
+        ("caller", "POST", "/v1/workloads/support/decisions", {"input": "hello"}),
+        ("caller", "POST", "/v1/chat/completions", {"model": "support", "messages": user("hello")}),
+        ("reviewer", "GET", "/v1/workloads/support/reviews", None),
+        ("reviewer", "POST", "/v1/workloads/support/reviews/next", {}),
+        ("reviewer", "POST", "/v1/reviews/1/draft", feedback),
+        ("reviewer", "POST", "/v1/reviews/1/settle", feedback),
+        ("reviewer", "POST", "/v1/reviews/1/reopen", None),
+        ("reviewer", "POST", "/v1/reviews/1/hold", None),
+        ("reviewer", "GET", "/v1/reviews/1/similar", None),
+        ("reviewer", "POST", "/v1/reviews/1/release", None),
+        ("reviewer", "POST", "/v1/workloads/support/reviews/value", {"field": "order", "text": "AB1234"}),
+        ("caller", "POST", f"/v1/decisions/{id}/feedback", feedback),
+    ]
+    for least, method, path, body in wanted:
+        for role in ROLES:
+            kind = {"content-type": "application/json"}
+            reply = httpx.request(method, locked.url + path, json=body, headers=kind | bearer[role], timeout=10)
+            if ROLES.index(role) < ROLES.index(least):
+                assert reply.status_code == 403 and error(reply)["code"] == "not_allowed", (role, path)
+            else:
+                assert reply.status_code == 200, (role, path, reply.text)
+    assert locked.ledger.verdict(id).by == "key:the reviewer"  # said last
+
+
+def test_what_a_proxy_passes_on_is_not_this_machine(stage: Stage) -> None:
+    for name in ("x-forwarded-for", "forwarded"):
+        passed = httpx.get(f"{stage.url}/v1/models", headers={name: "127.0.0.1"})
+        assert passed.status_code == 403 and error(passed)["code"] == "host_not_allowed"
 
 
 def test_open_access_answers_no_name_but_this_machines(stage: Stage) -> None:

@@ -19,6 +19,7 @@ from rung.ledger import (
     KeyRefused,
     Ledger,
     LedgerError,
+    PersonRefused,
     PointerMoved,
     Promotion,
     Record,
@@ -211,10 +212,10 @@ def test_of_two_who_move_the_pointer_at_once_one_is_told(ledger: Ledger) -> None
 
 def test_a_key_works_until_it_is_revoked(ledger: Ledger) -> None:
     ledger.add_key("web", b"\x00digest", NOON)
-    assert ledger.key_name(b"\x00digest") == "web"
-    assert ledger.key_name(b"other") is None
+    assert ledger.key(b"\x00digest").by == "key:web"
+    assert ledger.key(b"other") is None
     ledger.revoke_key("web", NOON + timedelta(days=1))
-    assert ledger.key_name(b"\x00digest") is None
+    assert ledger.key(b"\x00digest") is None
     ledger.add_key("web", b"new", NOON + timedelta(days=2))
     assert [(key.name, key.revoked) for key in ledger.list_keys()] == [("web", NOON + timedelta(days=1)), ("web", None)]
 
@@ -225,6 +226,20 @@ def test_a_name_belongs_to_one_key_at_a_time(ledger: Ledger) -> None:
         ledger.add_key("web", b"two", NOON)
     with pytest.raises(KeyRefused, match="batch"):
         ledger.revoke_key("batch", NOON)
+
+
+def test_what_a_key_may_do_is_kept(ledger: Ledger) -> None:
+    ledger.add_key("web", b"one", NOON)
+    ledger.add_key("desk", b"two", NOON, "reviewer")
+    assert [key.role for key in ledger.list_keys()] == ["caller", "reviewer"]
+    assert ledger.key(b"two").role == "reviewer"
+
+
+@pytest.mark.parametrize("name", ["key:web", "KEY:web", "\uff4bey\uff1aweb", " anonymous", "Rung watch", "rung"])
+def test_nobody_is_named_as_programs_are(ledger: Ledger, name: str) -> None:
+    with pytest.raises(PersonRefused, match="nobody's name"):
+        ledger.people.add(name, "viewer", "kept", NOON)
+    ledger.people.add("keynes", "viewer", "kept", NOON)
 
 
 # Opening
@@ -262,6 +277,23 @@ def test_the_migrations_lead_to_the_tables_that_are_used(ledger: Ledger, ledger_
         assert context.get_current_revision() == schema.VERSION
         assert {"decisions", "verdicts", "promotions", "keys"} < set(inspect(connection).get_table_names())
     engine.dispose()
+
+
+def test_keys_from_before_roles_may_ask_and_not_review(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    url = f"sqlite:///{tmp_path}/old.db"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "rung.ledger:migrations")
+        command.upgrade(config, "0004")
+        connection.execute(text("INSERT INTO keys (name, digest, at) VALUES ('web', x'01', 0)"))
+    engine.dispose()
+    ledger = open_ledger(url)
+    assert [(key.by, key.role) for key in ledger.list_keys()] == [("key:web", "caller")]
+    asyncio.run(ledger.close())
 
 
 def test_a_ledger_of_a_newer_rung_is_left_alone(ledger: Ledger, ledger_url: str) -> None:

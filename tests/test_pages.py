@@ -74,6 +74,40 @@ def test_a_cookie_is_kept_from_scripts_and_other_sites(closed: Stage) -> None:
     assert "HttpOnly" in headers["set-cookie"] and "SameSite=strict" in headers["set-cookie"]
 
 
+@pytest.mark.parametrize("believed", ["127.0.0.1", ""])
+def test_behind_a_proxy_that_is_believed_the_cookie_is_for_https_and_this_host_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, believed: str
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", believed)
+    asked = {"header_x_forwarded_proto": "https", "header_host": "rung.example", "header_origin": "https://rung.example"}
+    with staged(tmp_path, open_access=False) as stage:
+        stage.ledger.people.add("vic", "viewer", hash_password(PASSWORD), datetime.now(UTC))
+        status, headers, _ = call(stage, "POST", "/sign-in", name="vic", password=PASSWORD, **asked)
+        cookie, *said = headers["set-cookie"].split("; ")
+        assert status == 303 and {"HttpOnly", "SameSite=strict", "Path=/"} < {*said}
+        assert cookie.startswith("__Host-" if believed else "rung-session=") and ("Secure" in said) == bool(believed)
+        assert call(stage, "GET", "/", cookie, **asked)[1]["location"] == "/w/support/overview"
+        if believed:  # what came by plain HTTP, or another host's page has set, opens nothing
+            assert call(stage, "GET", "/", cookie)[1]["location"] == "/sign-in"
+            assert call(stage, "GET", "/", cookie.removeprefix("__Host-"), **asked)[1]["location"] == "/sign-in"
+        foreign = asked | {"header_origin": "https://evil.example"}
+        assert call(stage, "POST", "/sign-out", cookie, x="", **foreign)[0] == 403
+        status, headers, _ = call(stage, "POST", "/sign-out", cookie, x="", **asked)
+        gone = headers["set-cookie"].split("; ")
+        assert status == 303 and gone[0].startswith(cookie.split("=")[0]) and ("Secure" in gone) == bool(believed)
+        assert call(stage, "GET", "/", cookie, **asked)[1]["location"] == "/sign-in"
+
+
+def test_behind_a_proxy_a_wrong_password_slows_its_own_address_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    with staged(tmp_path, open_access=False) as stage:
+        stage.ledger.people.add("vic", "viewer", hash_password(PASSWORD), datetime.now(UTC))
+        for _ in range(TRIES + 1):
+            status = call(stage, "POST", "/sign-in", name="vic", password="wrong", header_x_forwarded_for="9.9.9.9, 8.8.8.8")[0]
+        assert status == 429
+        assert call(stage, "POST", "/sign-in", name="vic", password=PASSWORD, header_x_forwarded_for="9.9.9.9")[0] == 303
+
+
 def test_a_wrong_password_is_told_and_many_are_slowed(closed: Stage) -> None:
     for _ in range(TRIES):
         status, _, page = call(closed, "POST", "/sign-in", name="vic", password="wrong")

@@ -78,6 +78,29 @@ def test_a_person_is_added_changed_and_removed_and_each_change_is_noted(
     assert all(each.by for each in noted)
 
 
+def test_keys_are_made_with_a_role_and_revoked_and_it_is_noted(folder: Path, rung: Caller) -> None:
+    assert rung("keys", "add", folder, "web").status == rung("keys", "add", folder, "desk", "--role", "reviewer").status == 0
+    assert rung("keys", "revoke", folder, "web").status == 0
+    listed = rung("keys", "list", folder, "--json").document
+    assert [(one["name"], one["role"], one["revoked"] is None) for one in listed] == [
+        ("web", "caller", False),
+        ("desk", "reviewer", True),
+    ]
+    assert rung("keys", "add", folder, "x", "--role", "admin").status == rung("keys", "add", folder, "\x1b[31m").status == 2
+    noted = ledger_of(load(folder)).people.actions()
+    assert [(one.what, one.subject, one.detail) for one in reversed(noted)] == [
+        ("key added", "web", "caller"),
+        ("key added", "desk", "reviewer"),
+        ("key revoked", "web", ""),
+    ]
+    assert all(one.by for one in noted)
+
+
+def test_nobody_is_named_as_a_key_is(folder: Path, rung: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe(monkeypatch, PASSWORD)
+    assert "nobody's name" in rung("people", "add", folder, "key:web", "--role", "viewer").err
+
+
 def test_a_short_password_a_taken_name_and_a_stranger_are_named(
     folder: Path, rung: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +181,15 @@ def test_an_admin_changes_roles_and_removes_people_and_it_is_noted(stage: Stage)
     assert noted == [*changed, ("ann", "signed in", "", ""), ("ada", "signed in", "", "")]
     page = call(stage, "GET", "/people", cookie)[2]
     assert "removed" in page and "operator" in page
+
+
+def test_an_admin_sees_which_keys_are_in_force(stage: Stage) -> None:
+    let_in(stage, ada="admin")
+    for name in ("gone", "desk"):
+        stage.ledger.add_key(name, name.encode(), datetime.now(UTC), "reviewer")
+    stage.ledger.revoke_key("gone", datetime.now(UTC))
+    page = call(stage, "GET", "/people", signed_in(stage, "ada"))[2]
+    assert "key:desk" in page and "key:gone" not in page
 
 
 def test_the_last_admin_stays_one(stage: Stage) -> None:

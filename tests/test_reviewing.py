@@ -18,9 +18,11 @@ from gateway_stage import FakeLive, Stage, ask, staged, workload
 from records import NOON, accepted, for_review, record, settle
 from rung.core import Verdict
 from rung.gateway import alarms, digest, new_key
+from rung.gateway.pages import hash_password
 from rung.gateway.watching import Watch
-from rung.ledger import Ledger
+from rung.ledger import KeyRole, Ledger
 from rung.workload import Webhook
+from test_pages import PASSWORD, signed_in
 
 
 @pytest.fixture
@@ -29,10 +31,10 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
-def person(ledger: Ledger, name: str) -> str:
+def person(ledger: Ledger, name: str, role: KeyRole = "reviewer") -> str:
     """A key of this name: programs review as people do."""
     key = new_key()
-    ledger.add_key(name, digest(key), datetime.now(UTC))
+    ledger.add_key(name, digest(key), datetime.now(UTC), role)
     return key
 
 
@@ -54,7 +56,7 @@ def test_a_case_is_taken_settled_and_followed_by_the_next(stage: Stage) -> None:
     answer = {"intent": "refund", "order": None}
     status, said = call(stage, ann, "POST", f"/v1/reviews/{review['id']}/settle", {"answer": answer, "seconds": 3.5, "next": {}})
     assert status == 200 and said["review"]["decision"] == two.decision.id
-    assert stage.ledger.verdict(one.decision.id).by == "ann"
+    assert stage.ledger.verdict(one.decision.id).by == "key:ann"
     assert stage.ledger.queue.effort("support").seconds == 3.5
 
 
@@ -65,7 +67,7 @@ def test_what_somebody_holds_another_is_refused(stage: Stage) -> None:
     number = said["review"]["id"]
     assert call(stage, ben, "POST", "/v1/workloads/support/reviews/next", {}) == (200, {"review": None})
     status, said = call(stage, ben, "POST", f"/v1/reviews/{number}/hold")
-    assert (status, said["error"]["code"]) == (409, "review_taken") and "ann is looking" in said["error"]["message"]
+    assert (status, said["error"]["code"]) == (409, "review_taken") and "key:ann is looking" in said["error"]["message"]
     assert call(stage, ann, "POST", f"/v1/reviews/{number}/release")[0] == 200
     assert call(stage, ben, "POST", f"/v1/reviews/{number}/hold")[0] == 200
 
@@ -101,7 +103,7 @@ def test_only_what_is_wanted_is_given(stage: Stage) -> None:
     assert said["review"]["text"] == "about a CARD"
     assert call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {"wanted": {"tier": "large"}})[1] == {"review": None}
     _, listed = call(stage, ann, "GET", "/v1/workloads/support/reviews")
-    assert listed["waiting"] == 2 and [each["held_by"] for each in listed["reviews"]] == [None, "ann"]
+    assert listed["waiting"] == 2 and [each["held_by"] for each in listed["reviews"]] == [None, "key:ann"]
 
 
 def test_nothing_tells_a_drawn_case_from_an_unsure_one(stage: Stage) -> None:
@@ -122,7 +124,7 @@ def test_what_was_settled_of_the_like_is_shown(stage: Stage) -> None:
     body = {"answer": {"intent": "other", "order": None}, "next": {}}
     second = call(stage, ann, "POST", f"/v1/reviews/{first}/settle", body)[1]["review"]["id"]
     (like,) = call(stage, ann, "GET", f"/v1/reviews/{second}/similar")[1]["similar"]
-    assert like["answer"]["intent"] == "other" and like["by"] == "ann"
+    assert like["answer"]["intent"] == "other" and like["by"] == "key:ann"
 
 
 def test_marked_text_becomes_the_fields_value(stage: Stage) -> None:
@@ -149,6 +151,46 @@ def test_once_people_sign_in_nobody_reviews_without_a_name(tmp_path: Path) -> No
             assert (status, said["error"]["code"]) == (401, "not_signed_in")
             assert call(stage, key, "POST", "/v1/workloads/support/reviews/next", {})[0] == 401
         assert call(stage, "", "POST", "/v1/workloads/support/decisions", {"input": "money back"})[0] == 200
+
+
+def test_feedback_has_no_name_until_people_sign_in_and_then_has_one(tmp_path: Path) -> None:
+    with staged(tmp_path) as stage:
+        (one,) = record(stage.ledger, for_review())
+        path, body = f"/v1/decisions/{one.decision.id}/feedback", {"answer": {"intent": "other", "order": None}}
+        assert call(stage, "x", "POST", path, body)[1]["by"] == "anonymous"
+        for name, role in (("ann", "reviewer"), ("vic", "viewer")):
+            stage.ledger.people.add(name, role, hash_password(PASSWORD), NOON)
+        status, said = call(stage, "x", "POST", path, body)
+        assert (status, said["error"]["code"]) == (401, "not_signed_in")
+
+        def as_(name: str) -> tuple[int, Any]:
+            status, said = asyncio.run(
+                ask(stage.app, "POST", path, json.dumps(body).encode(), {"cookie": signed_in(stage, name)})
+            )
+            return status, json.loads(said)
+
+        assert as_("ann")[1]["by"] == "ann"
+        assert as_("vic")[0] == 403
+
+
+def test_a_key_and_a_person_of_one_name_are_two(stage: Stage) -> None:
+    (one,) = record(stage.ledger, for_review())
+    key = person(stage.ledger, "ann")
+    stage.ledger.people.add("ann", "reviewer", hash_password(PASSWORD), NOON)
+    cookie = {"cookie": signed_in(stage, "ann")}
+    number = call(stage, key, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["id"]
+    assert asyncio.run(ask(stage.app, "POST", f"/v1/reviews/{number}/hold", b"", cookie))[0] == 409
+    answer = {"answer": {"intent": "other", "order": None}}
+    assert call(stage, key, "POST", f"/v1/reviews/{number}/settle", answer)[0] == 200
+    assert asyncio.run(ask(stage.app, "POST", f"/v1/reviews/{number}/reopen", b"", cookie))[0] == 409
+    assert call(stage, key, "POST", f"/v1/reviews/{number}/reopen")[0] == 200
+    review = stage.ledger.queue.open_on(one.decision.id, "key:ann")
+    assert review
+    verdict = Verdict(one.decision.id, {"intent": "other", "order": None}, "key:ann")
+    stage.ledger.queue.settle(review.seq, verdict, datetime.now(UTC), None, True)
+    assert call(stage, key, "POST", "/v1/workloads/support/reviews/next", {}) == (200, {"review": None})
+    second = json.loads(asyncio.run(ask(stage.app, "POST", "/v1/workloads/support/reviews/next", b"{}", cookie))[1])
+    assert second["review"]["decision"] == one.decision.id  # blind, and for somebody else than the key
 
 
 # Back to whoever asked

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rung.ledger.people import People
 
 Role = Literal["viewer", "reviewer", "operator", "admin"]
+KeyRole = Literal["viewer", "caller", "reviewer"]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Who: the name that they sign in with, and that their actions carry.")]
 May = Annotated[
     Role, typer.Argument(metavar="ROLE", help="viewer, reviewer, operator or admin; each may do what those before may.")
@@ -38,12 +39,9 @@ def add_person(
     """Let somebody sign in. The password is asked for twice; without a terminal it is the first line of standard input."""
     from rung.gateway.pages import hash_password
 
-    name = name.strip()
-    if not name or len(name) > LONGEST or not name.isprintable():
-        raise typer.BadParameter(f"must be 1 to {LONGEST} characters that can be seen", param_hint="NAME")
-    kept = _people(file)
+    kept, name = _people(file), named(name)
     kept.add(name, role, hash_password(_password(name)), datetime.now(UTC))
-    _note(kept, "person added", name, role)
+    note(kept, "person added", name, role)
     say(f"{name} may sign in as {role}")
     hint(f"pages ask to sign in from now on; next: rung people list {path_of(home_of(file))}")
 
@@ -67,7 +65,7 @@ def change_role(file: File, name: Name, role: May) -> None:
     """Let somebody do more, or less, from their next click on."""
     kept = _people(file)
     kept.change(name, role=role)
-    _note(kept, "role changed", name, role)
+    note(kept, "role changed", name, role)
     say(f"{name} is {role} from now on")
 
 
@@ -78,7 +76,7 @@ def change_password(file: File, name: Name) -> None:
 
     kept = _people(file)
     kept.change(name, secret=hash_password(_password(name)))
-    _note(kept, "password changed", name)
+    note(kept, "password changed", name)
     say(f"{name} has another password, and is signed out everywhere")
 
 
@@ -87,7 +85,7 @@ def remove_person(file: File, name: Name) -> None:
     """Shut somebody out, from their next click on. What they did stays recorded."""
     kept = _people(file)
     kept.remove(name, datetime.now(UTC))
-    _note(kept, "person removed", name)
+    note(kept, "person removed", name)
     say(f"{name} may not sign in any more")
 
 
@@ -97,7 +95,16 @@ def _people(file: File) -> People:
     return ledger_of(home_of(file)).people  # whatever is wrong with the file today: somebody may have to be shut out at once
 
 
-def _note(kept: People, what: str, name: str, detail: str = "") -> None:
+def named(name: str) -> str:
+    """A name that can be told from others by reading it."""
+    name = name.strip()
+    if not name or len(name) > LONGEST or not name.isprintable():
+        raise typer.BadParameter(f"must be 1 to {LONGEST} characters that can be seen", param_hint="NAME")
+    return name
+
+
+def note(kept: People, what: str, name: str, detail: str = "") -> None:
+    """Keep that whoever runs this did something to what has this name."""
     from rung.ledger import Action
 
     kept.note(Action(datetime.now(UTC), user(), what, name, detail))

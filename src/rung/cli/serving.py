@@ -13,7 +13,7 @@ from rung.cli.console import decisions_table, hint, out, path_of, say
 from rung.cli.standing import undone
 from rung.gateway import GatewayError, application, require_port, serving
 from rung.gateway import serve as serve_application
-from rung.gateway.guard import is_loopback
+from rung.gateway.guard import is_loopback, proxies
 from rung.ledger import Ledger
 from rung.models.encoder import open_encoder
 from rung.release import (
@@ -75,7 +75,8 @@ def _made(workload: Workload) -> Release | None:
 async def _serve(release: Release, ledger: Ledger, host: str, port: int) -> None:
     live = open_live(release, ledger)
     try:
-        open_access = is_loopback(host) and not ledger.list_keys()  # revoking the last key must not let everyone in
+        ours = is_loopback(host) and not proxies()
+        open_access = ours and not ledger.list_keys()  # revoking the last key must not let everyone in
         somebody = ledger.people.ever()
         await serve_application(
             application([live], ledger, open_access=open_access),

@@ -12,9 +12,10 @@ import typer
 
 from rung.cli.arguments import File, Host, Json, user
 from rung.cli.console import err, hint, path_of, say, say_json, short, stage, visible
+from rung.cli.keys import keys
 from rung.cli.people import people
 from rung.cli.releasing import promote, releases, rollback
-from rung.cli.standing import home_of, undone
+from rung.cli.standing import undone
 from rung.core import RungError, Verdict
 from rung.workload import load
 
@@ -24,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Answer every case on the lowest rung that holds. Begin with: rung up WORKLOAD",
 )
-keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 app.add_typer(keys, name="keys")
 app.add_typer(people, name="people")
 gold = typer.Typer(no_args_is_help=True, help="The agreed answers that everything is learnt from and judged by.")
@@ -334,40 +334,3 @@ def agreement(file: File, json_: Json = False) -> None:
 
     workload = load(file)
     show_agreement(ledger_of(workload), workload, json_)
-
-
-@keys.command("add")
-def add_key(file: File, name: Annotated[str, typer.Argument(help="Who the key is for; decisions carry the name.")]) -> None:
-    """Make a key, print it once, keep only its digest."""
-    from rung.gateway.keys import digest, new_key
-    from rung.release import ledger_of
-
-    key = new_key()
-    ledger_of(load(file)).add_key(name, digest(key), datetime.now(UTC))
-    say(key)
-    hint("this is the only time the key is shown; a gateway started from now on asks for keys")
-
-
-@keys.command("list")
-def list_keys(file: File, json_: Json = False) -> None:
-    """The keys' names and when they were made or revoked."""
-    from rung.release import ledger_of
-
-    found = [
-        {"name": key.name, "added": key.added.isoformat(), "revoked": key.revoked and key.revoked.isoformat()}
-        for key in ledger_of(home_of(file)).list_keys()
-    ]
-    if json_:
-        say_json(found)
-        return
-    for key in found:
-        say(f"{key['name']:<30} made {key['added']}" + (f", revoked {key['revoked']}" if key["revoked"] else ""))
-
-
-@keys.command("revoke")
-def revoke_key(file: File, name: str) -> None:
-    """Let a key in no longer."""
-    from rung.release import ledger_of
-
-    ledger_of(home_of(file)).revoke_key(name, datetime.now(UTC))
-    say(f"{name} is revoked")

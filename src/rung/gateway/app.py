@@ -82,15 +82,15 @@ class Gateway:
         site = pages.Site(self._watches, ledger, guard, visitors)
         self._router = Router(
             [
-                GuardedRoute("/v1/chat/completions", self._complete, guard, method="POST"),
-                GuardedRoute("/v1/models", self._list_models, guard),
-                GuardedRoute("/v1/models/{name}", self._show_model, guard),
-                GuardedRoute("/v1/workloads/{name}/decisions", self._decide, guard, method="POST"),
-                GuardedRoute("/v1/decisions/{id}", self._show_decision, guard),
-                GuardedRoute("/v1/decisions/{id}/feedback", self._settle, guard, method="POST"),
-                GuardedRoute("/metrics", self._show_metrics, guard),
-                GuardedRoute("/healthz", self._show_health, guard, public=True),
-                GuardedRoute("/readyz", self._show_readiness, guard, public=True),
+                GuardedRoute("/v1/chat/completions", self._complete, guard, "caller", method="POST"),
+                GuardedRoute("/v1/models", self._list_models, guard, "viewer"),
+                GuardedRoute("/v1/models/{name}", self._show_model, guard, "viewer"),
+                GuardedRoute("/v1/workloads/{name}/decisions", self._decide, guard, "caller", method="POST"),
+                GuardedRoute("/v1/decisions/{id}", self._show_decision, guard, "viewer"),
+                GuardedRoute("/v1/decisions/{id}/feedback", self._settle, guard, "caller", method="POST", role="reviewer"),
+                GuardedRoute("/metrics", self._show_metrics, guard, "viewer"),
+                GuardedRoute("/healthz", self._show_health, guard, None),
+                GuardedRoute("/readyz", self._show_readiness, guard, None),
                 *Reviews(self._lives, ledger).routes(guard),
                 *pages.routes(site),
             ],
@@ -149,9 +149,11 @@ class Gateway:
             self._metrics.answered(route.path if isinstance(route, Route) else "none", status)
 
     def _require_host(self, scope: Scope) -> None:
-        """Without keys, refuse what a web page could make a browser send by giving its own name this machine's address."""
+        """Without keys, refuse what a web page could make a browser send by giving its own name this machine's address, and what
+        a proxy has passed on from somewhere else."""
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if self.open_access and [is_loopback(_hostname(host)) for host in hosts] != [True]:
+        passed = any(name in (b"forwarded", b"x-forwarded-for") for name, _ in scope["headers"])
+        if self.open_access and (passed or [is_loopback(_hostname(host)) for host in hosts] != [True]):
             raise Refusal(403, "host_not_allowed", "Without API keys only localhost, 127.0.0.1 and [::1] may be asked.")
 
     async def _complete(self, request: Request) -> Response:

@@ -1,8 +1,9 @@
-"""Turns a route into one that lets in only callers with a key, and not too many at once. Knows nothing about what they ask."""
+"""Turns a route into one that lets in only whom it is for, and not too many at once. Knows nothing about what they ask."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from rung.gateway.keys import Keys
 from rung.gateway.refusal import Refusal
-from rung.ledger import Role
+from rung.ledger import KeyRole, Role
 
 if TYPE_CHECKING:
     from rung.gateway.pages import Visitors
@@ -32,6 +33,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def proxies() -> str:
+    """The addresses, separated by commas, of proxies that are believed when they say how and for whom they ask; mostly none."""
+    return os.environ.get("FORWARDED_ALLOW_IPS", "").strip()
+
+
 class Guard:
     """Who is let in, and how many at once."""
 
@@ -42,24 +48,24 @@ class Guard:
         self._inside = 0
 
     @asynccontextmanager
-    async def admit(self, request: Request, role: Role | None) -> AsyncGenerator[None]:
+    async def admit(self, request: Request, key: KeyRole, role: Role | None) -> AsyncGenerator[None]:
         """Hold a place for the request and write its caller's name into `state.caller`. Raises Refusal.
 
-        Where a role will do, so does a page's session instead of a key.
+        Where a role is named, a page's session of that role does instead of a key of this one.
         """
         with self.place():
-            request.state.caller = await self._caller(request, role)
+            request.state.caller = await self._caller(request, key, role)
             yield
 
-    async def _caller(self, request: Request, role: Role | None) -> str:
+    async def _caller(self, request: Request, key: KeyRole, role: Role | None) -> str:
         shown = request.headers.get("authorization")
-        visitor = None if role is None or shown else await self._visitors.visitor(request)
-        if role is None:
-            return await self._keys.caller(shown)
-        if visitor is None:
-            if self._keys.open and await self._visitors.owner() is None:  # who asks needs no key, who settles has a name
-                raise Refusal(401, "not_signed_in", "This is for people who are signed in: open the pages and sign in.")
-            return await self._keys.caller(shown)
+        if role is None or (shown and not self._keys.open):
+            return await self._keys.caller(shown, key)
+        visitor = await self._visitors.visitor(request)
+        if visitor is None and self._keys.open:  # who asks needs no name, who settles has one
+            raise Refusal(401, "not_signed_in", "Who settles cases has a name here: sign in on the pages, or use API keys.")
+        if visitor is None or not (visitor.signed_in or key == "reviewer"):  # a program, and not somebody at this machine
+            return await self._keys.caller(shown, key)
         if not visitor.may(role):
             raise Refusal(403, "not_allowed", f"This is for a {role}, and you are a {visitor.role}: ask an admin.")
         return visitor.name
@@ -77,9 +83,9 @@ class Guard:
 
 
 class GuardedRoute(Route):
-    """A route that asks the guard, unless it says itself that it is public.
+    """A route that asks the guard, unless it says itself that it is for everybody.
 
-    The demand stands here, not around the routes: one that forgets to declare anything is closed.
+    The demand stands here, not around the routes, and each has to say whom it is for.
     """
 
     def __init__(
@@ -87,16 +93,17 @@ class GuardedRoute(Route):
         path: str,
         endpoint: Endpoint,
         guard: Guard,
+        key: KeyRole | None,
         *,
         method: str = "GET",
-        public: bool = False,
         role: Role | None = None,
     ) -> None:
-        """Answer this method on this path with what the endpoint returns. Who has this `role` on the pages needs no key."""
+        """Answer this method on this path with what the endpoint returns, to who has a `key` of this role; None is for everybody.
+        Who has this `role` on the pages needs no key."""
         super().__init__(path, endpoint, methods=[method])
         self._answer = endpoint
         self._guard = guard
-        self._public = public
+        self._key: KeyRole | None = key
         self._role: Role | None = role
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,9 +114,9 @@ class GuardedRoute(Route):
             message = f"{scope['method']} is not allowed here: {allowed} is."
             raise Refusal(405, "method_not_allowed", message, headers={"allow": allowed})
         request = Request(scope, receive)
-        if self._public:
+        if self._key is None:
             response = await self._answer(request)
         else:
-            async with self._guard.admit(request, self._role):
+            async with self._guard.admit(request, self._key, self._role):
                 response = await self._answer(request)
         await response(scope, receive, send)

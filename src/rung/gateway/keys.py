@@ -1,4 +1,4 @@
-"""Turns the key a caller shows into the caller's name. Knows nothing about what the caller wants."""
+"""Turns the key a caller shows into the caller's name, if it may do what it is shown for. Knows nothing about people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import secrets
 import time
 
 from rung.gateway.refusal import Refusal
-from rung.ledger import Ledger
+from rung.ledger import Key, KeyRole, Ledger
 
 REMEMBERED = 10.0  # seconds a key stays good without being looked up again: as long may a revoked one still work
+ROLES: tuple[KeyRole, ...] = ("viewer", "caller", "reviewer")  # each may do what those before it may
 
 _SHOWN = re.compile(r"[Bb]earer +(rung-[A-Za-z0-9_-]{43})")
 
@@ -27,32 +28,34 @@ def digest(key: str) -> bytes:
 
 
 class Keys:
-    """Who may ask. With open access everyone may, as "anonymous"."""
+    """Which programs may do what. With open access none needs a key, and each is "anonymous"."""
 
     def __init__(self, ledger: Ledger, open_access: bool) -> None:
         """Look keys up in this ledger."""
         self._ledger = ledger
         self.open = open_access
-        self._known: dict[bytes, tuple[str, float]] = {}
+        self._known: dict[bytes, tuple[Key, float]] = {}
 
-    async def caller(self, authorization: str | None) -> str:
-        """The caller's name. Raises Refusal without a key that is in force."""
+    async def caller(self, authorization: str | None, role: KeyRole) -> str:
+        """The name that what the caller does is recorded under. Raises Refusal without a key in force of at least this role."""
         if self.open:
             return "anonymous"
         shown = _SHOWN.fullmatch(authorization or "")
-        name = await self._look_up(digest(shown[1])) if shown else None
-        if name is None:
+        key = await self._look_up(digest(shown[1])) if shown else None
+        if key is None:
             message = "No valid API key: send the header `Authorization: Bearer rung-...`."
             raise Refusal(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
-        return name
+        if ROLES.index(key.role) < ROLES.index(role):
+            raise Refusal(403, "not_allowed", f"This is for a {role}'s key, and this one is a {key.role}'s: ask for another.")
+        return key.by
 
-    async def _look_up(self, key: bytes) -> str | None:
-        name, until = self._known.get(key, ("", 0.0))
+    async def _look_up(self, shown: bytes) -> Key | None:
+        key, until = self._known.get(shown, (None, 0.0))
         if time.monotonic() < until:
-            return name
-        found = await asyncio.to_thread(self._ledger.key_name, key)
+            return key
+        found = await asyncio.to_thread(self._ledger.key, shown)
         if found is None:
-            self._known.pop(key, None)
+            self._known.pop(shown, None)
         else:
-            self._known[key] = found, time.monotonic() + REMEMBERED
+            self._known[shown] = found, time.monotonic() + REMEMBERED
         return found

@@ -95,10 +95,10 @@ class Reviews:
         self._ledger = ledger
 
     def routes(self, guard: Guard) -> list[GuardedRoute]:
-        """For reviewers, and for programs with a key."""
+        """For reviewers, and for programs with a reviewer's key."""
 
         def route(path: str, endpoint: Endpoint, method: str = "POST") -> GuardedRoute:
-            return GuardedRoute(path, endpoint, guard, method=method, role="reviewer")
+            return GuardedRoute(path, endpoint, guard, "reviewer", method=method, role="reviewer")
 
         return [
             route("/v1/workloads/{name}/reviews", self._list, "GET"),

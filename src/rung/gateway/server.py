@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from rung.core import RungError
 from rung.gateway.app import Gateway
-from rung.gateway.guard import is_loopback
+from rung.gateway.guard import is_loopback, proxies
 from rung.gateway.refusal import Refusal
 
 HEADER_BYTES = 1 << 16
@@ -75,7 +75,8 @@ async def serving(app: Gateway, host: str, port: int) -> AsyncGenerator[str]:
         log_config=None,
         log_level="error",
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies()),
+        forwarded_allow_ips=proxies(),
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,

@@ -24,6 +24,7 @@ from rung.ledger.nouns import (
     End,
     Key,
     KeyRefused,
+    KeyRole,
     Latency,
     LedgerError,
     Marks,
@@ -44,6 +45,8 @@ from rung.ledger.rows import decode, micros, moment, plain, row
 from rung.ledger.schema import decisions, keys, promotions, verdicts
 from rung.ledger.search import Found, Search, search
 from rung.ledger.writer import Writer
+
+_KEYS = select(keys.c.name, keys.c.at, keys.c.revoked_at, keys.c.role)
 
 
 def open_ledger(url: str) -> Ledger:
@@ -233,20 +236,21 @@ class Ledger:
         with self._transaction() as connection:
             return {decision.id: decision for decision in trials.unseen(connection, trial, decision_ids)}
 
-    def add_key(self, name: str, digest: bytes, at: datetime) -> None:
+    def add_key(self, name: str, digest: bytes, at: datetime, role: KeyRole = "caller") -> None:
         """Let a key in by its digest. Raises KeyRefused if a key of that name is in force or the digest was ever used."""
         try:
             with self._transaction() as connection:
-                connection.execute(insert(keys), {"name": plain(name), "digest": digest, "at": micros(at)})
+                connection.execute(insert(keys), {"name": plain(name), "digest": digest, "at": micros(at), "role": role})
         except LedgerError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise KeyRefused(f"There is already a key named {name}. Next: revoke it, or choose another name.") from error
             raise
 
-    def key_name(self, digest: bytes) -> str | None:
-        """Whose key has this digest, if it is in force."""
+    def key(self, digest: bytes) -> Key | None:
+        """The key of this digest, if it is in force."""
         with self._transaction() as connection:
-            return connection.execute(select(keys.c.name).where(keys.c.digest == digest, keys.c.revoked_at.is_(None))).scalar()
+            row = connection.execute(_KEYS.where(keys.c.digest == digest, keys.c.revoked_at.is_(None))).one_or_none()
+        return row and _key(*row)
 
     def revoke_key(self, name: str, at: datetime) -> None:
         """Shut a key out from now on. Raises KeyRefused if no key of that name is in force."""
@@ -257,10 +261,8 @@ class Ledger:
 
     def list_keys(self) -> Sequence[Key]:
         """Every key there ever was, oldest first."""
-        query = select(keys.c.name, keys.c.at, keys.c.revoked_at).order_by(keys.c.seq)
         with self._transaction() as connection:
-            found = connection.execute(query).all()
-        return [Key(name, moment(at), None if revoked is None else moment(revoked)) for name, at, revoked in found]
+            return [_key(*row) for row in connection.execute(_KEYS.order_by(keys.c.seq))]
 
     def healthy(self) -> bool:
         """Whether the database answers."""
@@ -288,3 +290,7 @@ class Ledger:
                 yield connection
         except SQLAlchemyError as error:
             raise explain(self._engine, error) from error
+
+
+def _key(name: str, at: int, revoked: int | None, role: KeyRole) -> Key:
+    return Key(name, moment(at), None if revoked is None else moment(revoked), role)

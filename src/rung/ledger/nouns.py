@@ -12,7 +12,9 @@ from rung.core import Case, Decision, Fields, Outcome, RungError, Verdict
 Kind = Literal["shadow", "canary", "ab"]
 Look = Literal["unsure", "sample", "second"]
 Role = Literal["viewer", "reviewer", "operator", "admin"]
+KeyRole = Literal["viewer", "caller", "reviewer"]
 Arm = Literal["live", "challenger"]
+OF_KEYS = "key:"  # begins what a key's doings are recorded under, and no person's name
 
 
 class LedgerError(RungError):
@@ -61,7 +63,7 @@ class ReviewTaken(LedgerError):
 
 
 class PersonRefused(LedgerError):
-    """There is already somebody of that name, or nobody."""
+    """There is already somebody of that name, or nobody, or nobody may have it."""
 
     code = "person_refused"
 
@@ -362,11 +364,17 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key as the ledger knows it: never the key, only its name and when it was added and revoked."""
+    """An API key as the ledger knows it: never the key, only its name, when it was added and revoked, and what it may do."""
 
     name: str
     added: datetime
     revoked: datetime | None
+    role: KeyRole = "caller"
+
+    @property
+    def by(self) -> str:
+        """What it does is recorded under this name, which no person has."""
+        return OF_KEYS + self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from rung.ledger.nouns import Action, LedgerError, Person, PersonRefused, Role
+from rung.ledger.nouns import OF_KEYS, Action, LedgerError, Person, PersonRefused, Role
 from rung.ledger.queue import Transaction
 from rung.ledger.rows import micros, moment, plain
 from rung.ledger.schema import actions, people, sessions
+
+OTHERS = ("anonymous", "rung", "rung watch")  # who does something, and is nobody
 
 _here = people.c.removed_at.is_(None)
 
@@ -24,7 +27,11 @@ class People:
         self._transaction = transaction
 
     def add(self, name: str, role: Role, secret: str, at: datetime) -> None:
-        """Let somebody in. `secret` is what is kept of the password. Raises PersonRefused for a name that is taken."""
+        """Let somebody in. `secret` is what is kept of the password. Raises PersonRefused for a name that is taken, or that would
+        let what they do look like what a key or Rung itself does."""
+        read = unicodedata.normalize("NFKC", name).strip().casefold()
+        if read.startswith(OF_KEYS) or read in OTHERS:
+            raise PersonRefused(f"{name} is how what programs do is recorded, and nobody's name. Next: choose another one.")
         try:
             with self._transaction() as connection:
                 row = {"name": plain(name), "role": role, "secret": secret, "at": micros(at)}

@@ -22,7 +22,7 @@ from sqlalchemy import (
     literal,
 )
 
-VERSION = "0004"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
+VERSION = "0005"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
 
 tables = MetaData()
 Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in an INTEGER primary key
@@ -233,6 +233,7 @@ keys = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("role", Text, nullable=False, server_default="caller"),
 )
 # A name can be given again once its key is revoked; the old row stays.
 Index(

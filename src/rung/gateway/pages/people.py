@@ -1,4 +1,4 @@
-"""Who may sign in, what they may do, and what was done by whom: for admins."""
+"""Who may sign in, which programs have keys, what they may do, and what was done by whom: for admins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         everybody, done = await asyncio.to_thread(people.list), await asyncio.to_thread(people.actions, LATEST)
-        return site.render(request, "people.html", title="People", people=everybody, actions=done, may=MAY, latest=LATEST)
+        keys = [key for key in await asyncio.to_thread(site.ledger.list_keys) if not key.revoked]
+        data = {"people": everybody, "keys": keys, "actions": done, "may": MAY, "latest": LATEST}
+        return site.render(request, "people.html", title="People", **data)
 
     async def change(request: Request) -> Response:
         form = await read_form(request)

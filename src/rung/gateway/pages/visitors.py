@@ -71,7 +71,7 @@ class Visitors:
             require_same_origin(request)
         if owner := await self.owner():
             return owner
-        token = request.cookies.get(COOKIE)
+        token = request.cookies.get(_cookie(request))
         person = token and await asyncio.to_thread(self._people.whose, _digest(token), datetime.now(UTC))
         return Visitor(person.name, person.role) if person else None
 
@@ -97,16 +97,16 @@ class Visitors:
         await asyncio.to_thread(self._people.begin_session, name, _digest(token), at, at + LASTS)
         await asyncio.to_thread(self._people.note, Action(at, name, "signed in", ""))
         response = Response(status_code=303, headers={"location": "/"})
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, token, int(LASTS.total_seconds()), httponly=True, samesite="strict", secure=secure)
+        seconds, secure = int(LASTS.total_seconds()), request.url.scheme == "https"
+        response.set_cookie(_cookie(request), token, seconds, httponly=True, samesite="strict", secure=secure)
         return response
 
     async def sign_out(self, request: Request) -> Response:
         """A way to the sign-in page; the session ends."""
-        if token := request.cookies.get(COOKIE):
+        if token := request.cookies.get(_cookie(request)):
             await asyncio.to_thread(self._people.end_session, _digest(token), datetime.now(UTC))
         response = Response(status_code=303, headers={"location": "/sign-in"})
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(_cookie(request), secure=request.url.scheme == "https")  # or browsers keep it
         return response
 
 
@@ -116,6 +116,11 @@ def require_same_origin(request: Request) -> None:
     foreign = site not in (None, "same-origin", "none")
     if foreign or (site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host")):
         raise Refusal(403, "cross_site_request", "This was asked for by another site's page: open Rung's own page and try again.")
+
+
+def _cookie(request: Request) -> str:
+    """The name of the session's cookie; over HTTPS one that browsers take from this very host alone, and over HTTPS alone."""
+    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
 
 
 def _matches(password: str, kept: str | None) -> bool:

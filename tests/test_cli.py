@@ -237,6 +237,10 @@ def test_an_evaluation_that_the_gate_refuses_is_shown_and_written_all_the_same(
         assert ended.status == 1 and "this release is refused" in ended.err
     assert "whole record right" in told.out and f"written: {page}" in told.out
     assert "breaks its promise" in page.read_text(encoding="utf-8")
+    ruling = document.document["gate"]["limits"][0]
+    assert not document.document["gate"]["passed"] and (ruling["limit"], ruling["verdict"]) == ("promise", "refused")
+    assert ruling["sentence"] in document.err and ruling["sentence"] in told.out
+    assert ruling["sentence"][1:] in page.read_text(encoding="utf-8")
     wrong = {one["text"] for one in document.document["disagreements"]}
     assert document.document["wrong"] > 10 and wrong <= {line["input"] for line in messages(480)}
 

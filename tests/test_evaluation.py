@@ -29,6 +29,7 @@ from rung.evaluation import (
     judge,
     measure,
     right,
+    rulings,
     times_of,
 )
 from rung.evaluation.asking import AT_ONCE
@@ -250,6 +251,25 @@ def test_a_gate_names_the_figure_its_interval_what_is_asked_and_what_would_help(
     )
 
 
+def test_a_gate_says_of_every_limit_what_it_was_asked_and_what_it_saw() -> None:
+    limits = Limits(p99=0.4, cost_per_case=0.00011, escalated=0.14, dropped=0.02)
+    found = rulings(EVIDENCE, limits, Drop("f" * 64, 1000, 5, 5, 0.95))
+    assert [(one.limit, one.verdict) for one in found] == [
+        ("promise", "kept"),
+        ("p99", "kept"),
+        ("cost_per_case", "doubtful"),
+        ("escalated", "refused"),
+        ("dropped", "kept"),
+    ]
+    assert found[0].sentence == (
+        "9 of 1,080 answers are wrong, so the error is at least 0.44% with 95% confidence, and 2% was promised."
+    )
+    assert found[1].sentence.startswith("p99 is 310.0 ms (n=500, one at a time; 95% interval 4.2 to 310.0 ms), at least ")
+    assert found[1].sentence.endswith(" with 95% confidence, within limits.p99 of 400.0 ms.")
+    assert "of 1,000 cases" in found[4].sentence and found[4].sentence.endswith("limits.dropped asks for less than 2.")
+    assert refused(EVIDENCE, escalated=0.14) == f"  {found[3].sentence}"
+
+
 def test_a_gate_names_everything_that_fails_at_once() -> None:
     bad = replace(EVIDENCE, tiers=(TierEvidence("specialist", 1000, 60, 0.07),))
     failures = refused(bad, p99=0.001, cost_per_case=0.0, escalated=0.1).splitlines()
@@ -405,6 +425,9 @@ def test_a_slice_over_its_ceiling_is_named_and_chance_alone_does_not_refuse() ->
     assert "among the cases with channel web 100 of 200 answers are wrong (95% interval 42.87% to 57.13%), at least 42" in failure
     assert "over limits.slices.channel of 30.00%" in failure and "call" not in failure
     gate(evidence, Limits(slices={"channel": 0.48}))
+    kept = rulings(evidence, Limits(slices={"channel": 0.48}))[-1]
+    assert kept.verdict == "kept" and "channel web 100 of 200 answers are wrong" in kept.sentence
+    assert kept.sentence.endswith("the most of any, within limits.slices.channel of 48.00%.")
 
 
 def test_a_ceiling_on_slices_that_no_case_has_is_refused_with_those_there_are() -> None:

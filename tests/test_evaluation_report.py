@@ -1,4 +1,7 @@
-"""The evaluation report says what metrics hold, in words, tables and charts."""
+"""The evaluation report says what metrics hold, in words, tables and charts.
+
+`python tests/test_evaluation_report.py` writes the golden file again, to be read before it is committed.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from rung.cascade.promise import Threshold
-from rung.charts import Callout, Fact, render_html, render_markdown
+from rung.charts import Block, Callout, Fact, render_html, render_markdown
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Problem
 from rung.evaluation.asking import Agreed
+from rung.evaluation.gates import Ruling
 from rung.evaluation.metrics import Metrics, measure
-from rung.evaluation.report import MOST, SHOWN, evaluation_blocks
+from rung.evaluation.report import MOST, SHOWN, evaluation_blocks, gate_blocks
 from rung.workload import Boundary, Field, Limits, Promise, SpecialistTier, Workload
 
 INTENTS = ("card", "fee", "refund")
@@ -59,7 +63,14 @@ def measured(agreed: Sequence[Agreed], decisions: Sequence[Decision]) -> Metrics
     return measure(WORKLOAD, agreed, decisions)
 
 
-def test_the_report_reads_as_it_should() -> None:
+GOLDEN = Path(__file__).parent / "golden" / "evaluation.md"
+RULINGS = [
+    Ruling("promise", "kept", "6 of 264 answers are wrong, so the error is at least 1.00%."),
+    Ruling("escalated", "refused", "36 of 300 cases leave the specialists, over limits.escalated of 5.00%."),
+]
+
+
+def report() -> list[Block]:
     agreed, decisions = decided(300, 6)
     blocks = evaluation_blocks(
         "release 3f2a",
@@ -69,9 +80,12 @@ def test_the_report_reads_as_it_should() -> None:
         [Fact("99th percentile", "3.1 ms", "n = 300")],
         [(f"Case {at}", one.case.text) for at, one in enumerate(agreed, 1)],
     )
-    golden = Path(__file__).parent / "golden" / "evaluation.md"
-    assert render_markdown("Evaluation of support", blocks) == golden.read_text(encoding="utf-8")
-    assert render_html("Evaluation of support", blocks).count("<svg") == 4 + 1  # two figures, twice, and the verdict's sign
+    return [*blocks[:2], *gate_blocks(RULINGS, ["limits.p99 is asked too."]), *blocks[2:]]
+
+
+def test_the_report_reads_as_it_should() -> None:
+    assert render_markdown("Evaluation of support", report()) == GOLDEN.read_text(encoding="utf-8")
+    assert render_html("Evaluation of support", report()).count("<svg") == 4 + 2  # two figures, twice, and the verdicts' signs
 
 
 @pytest.mark.parametrize(
@@ -109,3 +123,7 @@ def test_of_very_many_disagreements_a_page_has_the_first_and_says_where_all_are(
     page = render_markdown("Evaluation", evaluation_blocks("it", measured(*decided(1800, 600)), PROMISE))
     assert page.count("<summary>Case ") == MOST
     assert f"The first {MOST} follow; rung evaluate --json has all." in page
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(render_markdown("Evaluation of support", report()), encoding="utf-8")

@@ -376,13 +376,32 @@ def test_an_evaluation_is_the_same_on_every_run_to_the_byte(small: tuple[Workloa
     assert json.dumps(first.document()) == json.dumps(second.document())
     load = measure_load(first)
     loaded = first.document(load)
-    assert set(loaded.pop("measured")) == {"times", "load"} and loaded == first.document()
+    assert set(loaded.pop("measured")) == {"times", "gate", "load"} and loaded == first.document()
+
+
+def test_an_evaluation_says_what_the_gate_makes_of_it_and_what_it_was_not_asked(tmp_path: Path, minilm: Encoder) -> None:
+    workload = write_workload(tmp_path, limits={"p99": "60s", "escalated": 0.5, "dropped": 0.5})
+    found = evaluate_release(workload, train(workload, encoder=minilm))
+    gate = found.document()["gate"]
+    assert gate["passed"] and [(one["limit"], one["verdict"]) for one in gate["limits"]] == [
+        ("promise", "kept"),
+        ("escalated", "kept"),
+    ]
+    page = render_markdown("Evaluation", found.blocks())
+    assert "The gate is passed" in page and "of 71 cases leave the specialists" in page
+    assert "limits.p99 is asked too" in page and "limits.dropped is asked by rung train and rung promote" in page
+    load = measure_load(found)
+    timed, loaded = render_markdown("Evaluation", found.blocks(load)), found.document(load)
+    assert "limits.p99 is asked too" not in timed and "within limits.p99 of 60000.0 ms" in timed
+    assert loaded["gate"] == gate and [one["limit"] for one in loaded["measured"]["gate"]] == ["p99"]
 
 
 def test_one_tier_may_be_judged_alone_and_other_parts_of_the_gold(small: tuple[Workload, Release]) -> None:
     workload, release = small
     calibrated = evaluate_release(workload, release, part="calibration")
-    assert len(calibrated.cases) > 60 and "this is no evidence" in render_markdown("", calibrated.blocks())
+    page = render_markdown("", calibrated.blocks())
+    assert len(calibrated.cases) > 60 and "this is no evidence" in page
+    assert calibrated.document()["gate"] is None and "The gate" not in page
     assert evaluate_release(workload, release, tier="specialist").evidence.cases == 71
     with pytest.raises(ReleaseError, match=r"has no tier 'phi'; it has: specialist"):
         evaluate_release(workload, release, tier="phi")

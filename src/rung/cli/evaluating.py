@@ -43,7 +43,7 @@ def evaluate_named(workload: Workload, asked: Asked) -> None:
 
 
 def _tell(workload: Workload, found: Evaluation, load: Load | None, pages: Sequence[Path]) -> None:
-    _say(found)
+    _say(found, timed=load is not None)
     if load:
         say(f"\n{load.said()}")
     for page in pages:
@@ -58,7 +58,7 @@ def _page(found: Evaluation, load: Load | None, suffix: str) -> str:
     return render_html(title, blocks) if suffix == ".html" else render_markdown(title, blocks)
 
 
-def _say(found: Evaluation) -> None:
+def _say(found: Evaluation, *, timed: bool) -> None:
     metrics = found.metrics
     say(describe_outcome(found.evidence, found.workload.name, found.part))
     say("\nThe last answer of any tier, accepted or not, with 95 % intervals:")
@@ -72,5 +72,11 @@ def _say(found: Evaluation) -> None:
         say(f"  {worse.sentence}")
     if found.left_out:
         say(f"\n{found.left_out:,} further test cases are left out: this release was made from them.")
+    if found.gated:
+        say("\nThe gate:")
+    for ruling in found.rulings(timed=timed):
+        say(f"  {ruling.limit:<28}{ruling.verdict}: {ruling.sentence}")
+    for sentence in found.unasked(timed=timed):
+        say(f"  {sentence}")
     wrong = sum(one.accepted for one in metrics.disagreements)
     say(f"\n{len(metrics.disagreements):,} last answers differ from gold; {wrong:,} of them were given without a person.")

@@ -2,7 +2,7 @@
 
 from rung.evaluation.asking import Agreed, Tick, ask_all, climb, judge, right
 from rung.evaluation.evidence import Evidence, TierEvidence, describe, describe_outcome, evaluate
-from rung.evaluation.gates import Drop, GateError, doubts, gate, gate_drop
+from rung.evaluation.gates import Drop, GateError, Ruling, doubts, gate, gate_drop, rulings
 from rung.evaluation.metrics import Metrics, measure
 from rung.evaluation.times import Times, times_of
 
@@ -12,6 +12,7 @@ __all__ = [
     "Evidence",
     "GateError",
     "Metrics",
+    "Ruling",
     "Tick",
     "TierEvidence",
     "Times",
@@ -26,5 +27,6 @@ __all__ = [
     "judge",
     "measure",
     "right",
+    "rulings",
     "times_of",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rung.cascade.promise import contradiction
 from rung.core import RungError
@@ -41,32 +41,58 @@ class Drop:
         return {**asdict(self), "change_at_least": low, "change_at_most": high}
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the gate makes of the promise or of a limit, by its name in the file: "kept"; "doubtful" where what lies over it may
+    be chance, which refuses nothing; or "refused". The sentence has the figure, n, interval and bound, and what would help."""
+
+    limit: str
+    verdict: Literal["kept", "doubtful", "refused"]
+    sentence: str
+
+
+def rulings(evidence: Evidence, limits: Limits, drop: Drop | None = None) -> list[Ruling]:
+    """What the gate makes of the promise and of each limit that is set, in this order; of `dropped` where there is a `drop`."""
+    found = [_promise_ruling(evidence), *(figure.ruling for figure in _figures(evidence, limits))]
+    for attribute, ceiling in limits.slices.items():
+        found += _slice_rulings(attribute, ceiling, evidence)
+    return [*found, *_drop_rulings(drop, limits)]
+
+
 def gate(evidence: Evidence, limits: Limits, drop: Drop | None = None) -> None:
     """Raise `GateError` naming every number that does not hold, by how much, and what would help."""
-    if failures := [*_failures(evidence, limits), *_drop_failures(drop, limits)]:
+    if failures := _that_are("refused", rulings(evidence, limits, drop)):
         raise GateError("this release is refused:\n" + "\n".join(f"  {failure}" for failure in failures))
 
 
 def doubts(evidence: Evidence, limits: Limits) -> list[str]:
     """What lies over its limit by no more than chance may do: it refuses nothing, and is said."""
-    return [figure.doubt for figure in _figures(evidence, limits) if figure.at_least <= figure.limit < figure.value]
+    return _that_are("doubtful", rulings(evidence, limits))
 
 
 def gate_drop(drop: Drop | None, limits: Limits) -> None:
     """Raise `GateError` unless a release is proven to drop by less than `limits.dropped` against the one that answers now."""
-    for failure in _drop_failures(drop, limits):
+    for failure in _that_are("refused", _drop_rulings(drop, limits)):
         raise GateError(f"this release is not promoted: {failure}")
 
 
-def _failures(evidence: Evidence, limits: Limits) -> Iterator[str]:
+def _that_are(verdict: str, found: Iterable[Ruling]) -> list[str]:
+    return [one.sentence for one in found if one.verdict == verdict]
+
+
+def _promise_ruling(evidence: Evidence) -> Ruling:
     if not evidence.cases:
-        yield "the test split is empty, so nothing is shown. More gold, or fewer lines pinned to train, would help."
-    against = contradiction(evidence.wrong, evidence.answered, evidence.promise)
-    if against is not None:
-        yield against
-    yield from (figure.refusal for figure in _figures(evidence, limits) if figure.at_least > figure.limit)
-    for attribute, ceiling in limits.slices.items():
-        yield from _slice_failures(attribute, ceiling, evidence)
+        empty = "the test split is empty, so nothing is shown. More gold, or fewer lines pinned to train, would help."
+        return Ruling("promise", "refused", empty)
+    wrong, answered, promise = evidence.wrong, evidence.answered, evidence.promise
+    if against := contradiction(wrong, answered, promise):
+        return Ruling("promise", "refused", against)
+    at_least = lower_bound(wrong, answered, promise.confidence)
+    kept = (
+        f"{wrong:,} of {answered:,} answers are wrong, so the error is at least {at_least:.2%} with "
+        f"{promise.confidence * 100:g}% confidence, and {promise.error * 100:g}% was promised."
+    )
+    return Ruling("promise", "kept", kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +110,14 @@ class _Figure:
     help: str
 
     @property
-    def refusal(self) -> str:
-        return f"{self.seen}, at least {self.bound}, over limits.{self.name} of {self.asked}. {self.help}"
-
-    @property
-    def doubt(self) -> str:
-        return (
-            f"{self.seen}, over limits.{self.name} of {self.asked}. That may be chance, so nothing is refused; more test cases "
-            f"would tell. {self.help}"
-        )
+    def ruling(self) -> Ruling:
+        limit = f"limits.{self.name} of {self.asked}"
+        if self.at_least > self.limit:
+            return Ruling(self.name, "refused", f"{self.seen}, at least {self.bound}, over {limit}. {self.help}")
+        if self.value > self.limit:
+            chance = "That may be chance, so nothing is refused; more test cases would tell."
+            return Ruling(self.name, "doubtful", f"{self.seen}, over {limit}. {chance} {self.help}")
+        return Ruling(self.name, "kept", f"{self.seen}, at least {self.bound}, within {limit}.")
 
 
 def _figures(evidence: Evidence, limits: Limits) -> Iterator[_Figure]:
@@ -137,38 +162,46 @@ _INVENTED = "A check that looks values up in the text, or a tier that copies, wo
 _REFUSED = "A later tier, or an endpoint that is up, would help."
 
 
-def _slice_failures(attribute: str, ceiling: float, evidence: Evidence) -> Iterator[str]:
-    """All slices of an attribute together: the confidence of each is raised so that all hold at once (Bonferroni)."""
+def _slice_rulings(attribute: str, ceiling: float, evidence: Evidence) -> list[Ruling]:
+    """All slices of an attribute together: the confidence of each is raised so that all hold at once (Bonferroni). One for each
+    that is over the ceiling, or one for the nearest to it."""
     slices: Sequence[Slice] = [one for one in evidence.metrics.slices if one.by == attribute]
+    name, confidence = f"slices.{attribute}", evidence.promise.confidence
     if not slices:
         known = ", ".join(dict.fromkeys(one.by for one in evidence.metrics.slices)) or "none"
-        yield (
+        missing = (
             f"limits.slices names {attribute}, and the test cases have no such slices (they have: {known}). A label field, or an "
             "attribute of context with 2 to 30 different values, makes slices."
         )
-    sure = 1 - (1 - evidence.promise.confidence) / max(len(slices), 1)
-    for one in slices:
-        at_least = lower_bound(one.error.count, one.error.of, sure)
-        if at_least > ceiling:
-            yield (
-                f"among the cases with {one.name} {one.error.count:,} of {one.error.of:,} answers are wrong "
-                f"({_between(one.error)}), at least {at_least:.2%} (a bound that holds for all {len(slices)} slices at once with "
-                f"{evidence.promise.confidence:.0%} confidence), over limits.slices.{attribute} of {ceiling:.2%}. More gold for "
-                "it, or a check that leaves it to a person, would help."
-            )
+        return [Ruling(name, "refused", missing)]
+    sure = 1 - (1 - confidence) / len(slices)
+    bounds = [(lower_bound(one.error.count, one.error.of, sure), one) for one in slices]
+    over = [(bound, one) for bound, one in bounds if bound > ceiling]
+    found: list[Ruling] = []
+    for at_least, one in over or [max(bounds, key=lambda pair: pair[0])]:
+        sentence = (
+            f"among the cases with {one.name} {one.error.count:,} of {one.error.of:,} answers are wrong "
+            f"({_between(one.error)}), at least {at_least:.2%} (a bound that holds for all {len(slices)} slices at once with "
+            f"{confidence:.0%} confidence), {'over' if over else 'the most of any, within'} limits.{name} of {ceiling:.2%}."
+        )
+        advice = " More gold for it, or a check that leaves it to a person, would help."
+        found.append(Ruling(name, "refused", sentence + advice) if over else Ruling(name, "kept", sentence))
+    return found
 
 
-def _drop_failures(drop: Drop | None, limits: Limits) -> Iterator[str]:
+def _drop_rulings(drop: Drop | None, limits: Limits) -> Iterator[Ruling]:
     if drop is None or limits.dropped is None:
-        return
-    if drop.cases and non_inferior(drop.gained, drop.lost, drop.cases, limits.dropped) <= 1 - drop.confidence:
         return
     low, high = difference(drop.gained, drop.lost, drop.cases, drop.confidence)
     provable = provable_margin(drop.gained, drop.lost, drop.cases, drop.confidence) if drop.cases else 1.0
-    yield (
+    seen = (
         f"beside release {drop.against[:12]}, which answers now, {drop.gained:,} of {drop.cases:,} cases are answered rightly by "
         f"the new one alone and {drop.lost:,} by the old one alone, a change of {low * 100:+.1f} to {high * 100:+.1f} points "
         f"({drop.confidence * 100:g}% interval): with {drop.confidence * 100:g}% confidence it loses less than "
-        f"{provable * 100:.3g} points, and limits.dropped asks for less than {limits.dropped * 100:g}. "
-        + ("More test cases, or a wider limit, would help." if drop.gained >= drop.lost else "A better release would help.")
+        f"{provable * 100:.3g} points, and limits.dropped asks for less than {limits.dropped * 100:g}."
     )
+    if drop.cases and non_inferior(drop.gained, drop.lost, drop.cases, limits.dropped) <= 1 - drop.confidence:
+        yield Ruling("dropped", "kept", seen)
+    else:
+        better = "More test cases, or a wider limit," if drop.gained >= drop.lost else "A better release"
+        yield Ruling("dropped", "refused", f"{seen} {better} would help.")

@@ -28,6 +28,7 @@ from rung.charts import (
 )
 from rung.evaluation.confidence import Calibration, RiskCoverage
 from rung.evaluation.fields import CopyMetrics, LabelMetrics
+from rung.evaluation.gates import Ruling
 from rung.evaluation.metrics import Disagreement, Metrics
 from rung.evaluation.rates import Estimate, Rate, rate
 from rung.evaluation.slices import Slice
@@ -77,6 +78,18 @@ def evaluation_blocks(
     if metrics.risk_coverage is not None:
         blocks += _risk_coverage(metrics.risk_coverage, metrics, promise, threshold)
     return [*blocks, *_slices(metrics), *_disagreements(metrics, texts), Heading("Methods"), Bullets(METHODS)]
+
+
+def gate_blocks(rulings: Sequence[Ruling], unasked: Sequence[str] = ()) -> list[Block]:
+    """What the gate says of each limit; `unasked` are sentences about limits that it was not asked about."""
+    refused = sum(one.verdict == "refused" for one in rulings)
+    passed = "The gate is passed" + (", as far as it is asked here" if unasked else "")
+    said = f"The gate refuses it, for {refused} of {len(rulings)} limits" if refused else passed
+    why = "What refuses is a bound over its limit; a figure alone may be over it by chance."
+    verdict = Callout("bad" if refused else "good", said, why)
+    rows = [(one.limit, one.verdict, f"{one.sentence[:1].upper()}{one.sentence[1:]}") for one in rulings]
+    table = Table(("Limit", "Verdict", "What the test cases show"), rows, "lll")
+    return [Heading("The gate"), verdict, table, *(Paragraph(each) for each in unasked)]
 
 
 def _verdict(name: str, metrics: Metrics, promise: Promise) -> Callout:

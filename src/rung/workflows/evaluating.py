@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from time import process_time
 from typing import Any
 
@@ -13,9 +13,9 @@ from rung.cascade import Cascade, decide
 from rung.cascade.promise import Threshold
 from rung.charts import Block, Callout, Fact, Heading, Paragraph, Table
 from rung.core import Decision
-from rung.evaluation import Agreed, Evidence, Metrics, Times, evaluate, gate, times_of
+from rung.evaluation import Agreed, Evidence, Metrics, Ruling, Times, evaluate, gate, rulings, times_of
 from rung.evaluation.evidence import TIMED
-from rung.evaluation.report import evaluation_blocks
+from rung.evaluation.report import evaluation_blocks, gate_blocks
 from rung.evaluation.times import SHARES, WATTS, Energy, arrive, energy_of, milliseconds, rush
 from rung.gold import Example, GoldError, Part, read_gold, split
 from rung.models.encoder import open_encoder
@@ -48,10 +48,28 @@ class Evaluation:
         """Every figure, with its n and interval."""
         return self.evidence.metrics
 
+    @property
+    def gated(self) -> bool:
+        """Whether the gate is asked: of other parts than test, and of one tier, it is not."""
+        return self.part == "test" and not self.tier
+
     def gate(self) -> None:
-        """Raise `GateError` where a limit does not hold; of other parts than test, and of one tier, nothing is asked."""
-        if self.part == "test" and not self.tier:
+        """Raise `GateError` where a limit does not hold."""
+        if self.gated:
             gate(self.evidence, self.workload.limits)
+
+    def rulings(self, *, timed: bool = True) -> list[Ruling]:
+        """What the gate makes of each limit; where not `timed`, of those alone that it says the same of on every run."""
+        found = rulings(self.evidence, self.workload.limits) if self.gated else []
+        return [one for one in found if timed or one.limit != "p99"]
+
+    def unasked(self, *, timed: bool = True) -> list[str]:
+        """What to say of the limits that `rulings` leaves out."""
+        limits = self.workload.limits
+        p99 = "limits.p99 is asked too, of times that differ from run to run: rung evaluate --load shows them."
+        dropped = "limits.dropped is asked by rung train and rung promote, beside the release that then answers."
+        found = [(p99, limits.p99 is not None and not timed), (dropped, limits.dropped is not None)]
+        return [said for said, out in found if out and self.gated]
 
     def document(self, load: Load | None = None) -> dict[str, Any]:
         """As JSON, with the texts of disagreements: the same bytes for the same release and gold, but for `measured`, which is
@@ -61,8 +79,13 @@ class Evaluation:
         cases = ((self.cases[one.at], one) for one in self.metrics.disagreements)
         wrong = [{"line": case.line, "text": case.case.text, **one.document()} for case, one in cases]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}
-        measured = {"measured": {"times": times, "load": load.document()}} if load else {}
-        return {**about, **figures, "disagreements": wrong, **measured}
+        rulings = self.rulings(timed=False)
+        gate = {"passed": all(one.verdict != "refused" for one in rulings), "limits": [asdict(one) for one in rulings]}
+        said = {**about, **figures, "gate": gate if self.gated else None, "disagreements": wrong}
+        if load is None:
+            return said
+        anew = [asdict(one) for one in self.rulings() if one not in rulings]
+        return {**said, "measured": {"times": times, "gate": anew, "load": load.document()}}
 
     def blocks(self, load: Load | None = None) -> list[Block]:
         """The report: the same bytes for the same release and gold, but for what is said of a `load`."""
@@ -76,6 +99,8 @@ class Evaluation:
             blocks[0] = Callout("neutral", f"{name} on {self.part} cases", "It was made from these cases: this is no evidence.")
         elif self.tier:
             blocks[0] = Callout("neutral", name, "The promise is that of the whole release, not of one tier.")
+        else:
+            blocks[2:2] = gate_blocks(self.rulings(timed=load is not None), self.unasked(timed=load is not None))
         return [*blocks, *(load.blocks() if load else [])]
 
 

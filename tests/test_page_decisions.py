@@ -147,6 +147,21 @@ def test_a_case_that_waits_leads_to_its_review(stage: Stage, tab: Page) -> None:
     expect(tab.get_by_text("Decides what no tier may.")).to_be_visible()
 
 
+def test_a_case_that_was_discarded_says_by_whom_and_why(stage: Stage, tab: Page) -> None:
+    (one,) = kept(stage, for_review())
+    (review,) = stage.ledger.queue.list("support")
+    stage.ledger.queue.discard(review.seq, "ann", NOW, "an empty page")
+    tab.goto(f"{stage.url}{ROOT}/{one.decision.id}")
+    expect(tab.locator(".steps")).to_contain_text("ann discarded it.")
+    for words in ("ann", "discarded", "an empty page"):
+        expect(tab.locator(".verdicts li")).to_contain_text(words)
+    assert findings(tab) == []
+    stage.ledger.queue.reopen(review.seq, "ann", NOW, NOW + timedelta(hours=1), NOW)
+    tab.reload()
+    expect(tab.locator(".verdicts li")).to_contain_text("taken back")
+    expect(tab.locator(".steps")).to_contain_text("Decides what no tier may.")
+
+
 def test_who_is_to_look_again_blind_does_not_see_what_was_settled(tmp_path: Path) -> None:
     with staged(tmp_path, open_access=False) as stage:
         for name in ("ann", "ben"):

@@ -107,7 +107,8 @@ def test_marked_words_become_the_value(stage: Stage, tab: Page) -> None:
 def test_an_answer_that_does_not_fit_is_explained_and_the_case_stays(stage: Stage, tab: Page) -> None:
     (one,) = waiting(stage, TEXT, order="nonsense")
     opened(tab, stage)
-    tab.keyboard.press("Enter") if tab.locator("#text").text_content() else None
+    expect(tab.locator("#text")).to_have_text(TEXT)
+    tab.keyboard.press("Enter")
     expect(tab.locator("#problem")).to_contain_text("order")
     expect(tab.locator(".field.on")).to_have_attribute("data-name", "order")
     assert said(stage, one) is None
@@ -136,6 +137,30 @@ def test_undo_skip_back_draft_and_discard(stage: Stage, tab: Page) -> None:
     tab.keyboard.press("Backspace")
     expect(tab.get_by_text("Nothing waits for you.")).to_be_visible()
     assert said(stage, two) is None and stage.ledger.queue.count("support") == {}
+
+
+def test_backspace_discards_only_outside_a_text_and_u_brings_back_what_was_typed(stage: Stage, tab: Page) -> None:
+    (one,) = waiting(stage, TEXT, order=None)
+    opened(tab, stage)
+    expect(tab.locator("#text")).to_have_text(TEXT)
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("e")
+    tab.keyboard.type("ZZ9999")
+    for _ in range(8):  # beyond the first character, too
+        tab.keyboard.press("Backspace")
+    tab.keyboard.type("YY8888")
+    tab.get_by_label("Note").fill("torn")
+    tab.keyboard.press("Backspace")
+    assert stage.ledger.queue.count("support") == {"unsure": 1}
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("Backspace")
+    expect(tab.get_by_text("Nothing waits for you.")).to_be_visible()
+    said = stage.ledger.conclusion(one.decision.id)
+    assert said is not None and said.discarded and said.verdict.note == "tor"
+    tab.keyboard.press("u")
+    expect(tab.locator("#text")).to_have_text(TEXT)
+    expect(tab.locator(".field[data-name=order] input")).to_have_value("YY8888")
+    assert stage.ledger.conclusion(one.decision.id) is None and stage.ledger.count_waiting("support") == 1
 
 
 def test_help_and_only_some_cases(stage: Stage, tab: Page) -> None:

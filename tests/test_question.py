@@ -152,7 +152,7 @@ def test_where_no_tier_had_an_answer_there_is_no_suggestion(ledger: Ledger, work
 def test_a_draft_is_shown_with_the_text_that_follows_from_it(ledger: Ledger, workload: Workload) -> None:
     review = put(ledger, tried(0.4))
     ledger.queue.draft(review.seq, "ann", {"intent": "fee"}, LATER, LATER + timedelta(minutes=1))
-    drafted = ledger.queue.find(review.seq)
+    drafted = ledger.queue.open_on(review.record.decision.id, "ann")
     assert drafted is not None
     asked = open_questions(workload)(drafted)
     assert asked.draft == {"intent": "fee"} and asked.fields[0].value == "refund" and asked.fields[4].value == "fee: 49.9"
@@ -201,13 +201,13 @@ def test_the_cases_that_were_settled_alike_are_shown(ledger: Ledger, workload: W
         review = put(ledger, tried(0.4), text=text)
         settle_review(ledger, workload, review, Verdict("", {"intent": "fee"}, "ann"), LATER, 1.0)
     open_one = put(ledger, tried(0.4), text="my lamp is broken and I want money back")
-    found = similar(ledger, workload, question(workload, open_one))
+    found = similar(ledger, workload, question(workload, open_one), "ann")
     assert sorted(each.settled.record.case.text for each in found) == sorted(texts[:2])
     assert found[0].settled.verdict.answer["intent"] == "fee" and 1 >= found[0].likeness >= found[1].likeness > 0
     second = review.record  # somebody who looks again must not see what was settled about the very case
     itself = replace(question(workload, open_one), decision=second.decision.id, text=second.case.text)
-    assert second.decision.id not in [each.settled.record.decision.id for each in similar(ledger, workload, itself)]
-    assert similar(ledger, workload, replace(question(workload, open_one), text="")) == []
+    assert second.decision.id not in [each.settled.record.decision.id for each in similar(ledger, workload, itself, "ann")]
+    assert similar(ledger, workload, replace(question(workload, open_one), text=""), "ann") == []
 
 
 def test_open_cases_that_one_answer_settles_are_grouped(ledger: Ledger, workload: Workload) -> None:

@@ -69,14 +69,17 @@ def test_a_review_is_held_by_one_and_comes_back_when_its_time_is_over(ledger: Le
         settle(ledger, held, "ann", now=much_later)
 
 
-def test_a_draft_is_there_for_the_next_one(ledger: Ledger) -> None:
+def test_a_draft_is_there_for_nobody_but_its_author(ledger: Ledger) -> None:
     record(ledger, for_review())
     held = take(ledger, "ann")
     ledger.queue.draft(held.seq, "ann", {"intent": "fee"}, LATER, LATER + LEASE)
     ledger.queue.release(held.seq, "ben")
     assert take(ledger, "ben") is None  # it was not his to give back
     ledger.queue.release(held.seq, "ann")
-    assert take(ledger, "ben").draft == {"intent": "fee"}
+    assert take(ledger, "ben").draft is None
+    assert [[each.draft for each in ledger.queue.list("support", by)] for by in ("ann", "ben")] == [[{"intent": "fee"}], [None]]
+    ledger.queue.release(held.seq, "ben")
+    assert take(ledger, "ann").draft == {"intent": "fee"}
 
 
 def test_many_reviewers_settle_every_case_once(ledger: Ledger) -> None:
@@ -112,8 +115,8 @@ def test_what_was_taken_back_counts_no_more(ledger: Ledger) -> None:
     settle(ledger, review, "ann", "fee")
     assert ledger.summary("support").tiers["specialist"].overturned == 1
     with pytest.raises(ReviewTaken, match="ann has settled"):
-        ledger.queue.reopen(review.seq, "ben", LATER, LATER + LEASE)
-    again = ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE)
+        ledger.queue.reopen(review.seq, "ben", LATER, LATER + LEASE, NOON)
+    again = ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, NOON)
     assert (again.holder, again.draft) == ("ann", {"intent": "fee"})
     assert ledger.verdict(drawn.decision.id) is None
     assert ledger.summary("support").tiers["specialist"].overturned == 0
@@ -139,7 +142,7 @@ def test_a_second_look_is_blind_and_for_somebody_else(ledger: Ledger) -> None:
         {"intent": "refund"},
     )
     assert ledger.verdict(waiting.decision.id).by == "ann"  # the first one counts
-    ledger.queue.reopen(second.seq, "ben", LATER, LATER + LEASE)
+    ledger.queue.reopen(second.seq, "ben", LATER, LATER + LEASE, NOON)
     assert ledger.queue.pairs("support") == []
 
 
@@ -157,7 +160,7 @@ def test_what_was_settled_is_there_with_when_and_why(ledger: Ledger) -> None:
     assert latest[0].at == LATER + timedelta(seconds=1) and ledger.queue.latest("support", 1) == latest[:1]
     looks = {each.record.decision.id: each.look for each in ledger.queue.settled("support")}
     assert looks == {unsure.decision.id: "unsure", drawn.decision.id: "sample", unasked.decision.id: None}
-    ledger.queue.reopen(1, "ann", LATER, LATER + LEASE)
+    ledger.queue.reopen(1, "ann", LATER, LATER + LEASE, NOON)
     assert ids(each.record for each in ledger.queue.latest("support")) == [drawn.decision.id]
 
 
@@ -169,6 +172,96 @@ def test_a_decision_leads_to_the_look_that_a_person_may_take(ledger: Ledger) -> 
     assert ledger.queue.open_on(waiting.decision.id, "ann") is None
     assert ledger.queue.open_on(waiting.decision.id, "ben").look == "second"
     assert (ledger.queue.count("support", "ann"), ledger.queue.count("support", "ben")) == ({}, {"second": 1})
+
+
+def told(ledger: Ledger, before=NOON + 9 * LEASE):
+    found = ledger.queue.untold("support", before)
+    return [(each.state, each.answer and each.answer["intent"], each.record.decision.id) for each in found], found
+
+
+def test_who_asked_is_told_of_every_verdict_whoever_gave_it_and_of_what_is_taken_back(ledger: Ledger) -> None:
+    unsure, right, wrong, unseen = (one.decision.id for one in record(ledger, for_review(), accepted(), accepted(), accepted()))
+    for id_, intent in ((unsure, "fee"), (right, "refund"), (wrong, "fee")):
+        ledger.settle(Verdict(id_, {"intent": intent}, "key:web"), LATER)
+    first, found = told(ledger)
+    assert first == [("settled", "fee", unsure), ("settled", "fee", wrong)] and told(ledger)[0] == []
+    ledger.queue.untell([each.number for each in found])
+    assert told(ledger)[1] == found  # the same again
+    ledger.settle(Verdict(wrong, {"intent": "refund"}, "ann"), LATER)  # it was right after all
+    ledger.settle(Verdict(unsure, {"intent": "refund"}, "ann"), LATER)
+    assert told(ledger)[0] == [("settled", "refund", wrong), ("settled", "refund", unsure)]
+    assert ledger.queue.untold("another", NOON + LEASE) == [] and unseen
+
+
+def test_what_was_told_and_is_taken_back_is_told_too(ledger: Ledger) -> None:
+    (waiting,) = record(ledger, for_review())
+    id_, review = waiting.decision.id, take(ledger, "ann")
+    settle(ledger, review, "ann")
+    ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, NOON)
+    assert told(ledger)[0] == []  # nobody had heard of it
+    settle(ledger, review, "ann")
+    told(ledger)
+    ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, NOON)
+    assert told(ledger)[0] == [("reopened", None, id_)]
+    settle(ledger, review, "ann", "fee")
+    ((state, _, _),), (one,) = told(ledger)
+    assert (state, one.answer, one.record) == ("settled", {"intent": "fee"}, waiting)
+    with pytest.raises(ReviewTaken, match=r"too long ago to take it back.*--settle"):
+        ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, LATER + LEASE)
+    ledger.settle(Verdict(id_, {"intent": "refund"}, "ben"), LATER)
+    with pytest.raises(ReviewTaken, match="ben has settled it anew"):
+        ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, NOON)
+    assert ledger.verdict(id_).by == "ben" and ledger.queue.count("support") == {}
+
+
+def test_a_discard_is_kept_told_and_can_be_taken_back(ledger: Ledger) -> None:
+    unsure, drawn = (*record(ledger, for_review()), *record(ledger, accepted(), drawn=0.1))
+    for _ in range(2):
+        ledger.queue.discard(take(ledger, "ann").seq, "ann", LATER, "an empty page", {"intent": "fee"})
+    id_ = unsure.decision.id
+    assert told(ledger)[0] == [("discarded", None, id_)]  # the other's caller has an answer
+    for one in (unsure, drawn):
+        (said,) = ledger.history(one.decision.id)
+        assert (said.discarded, said.verdict.by, said.verdict.note, said.at) == (True, "ann", "an empty page", LATER)
+    assert ledger.verdict(id_) is None and ledger.conclusion(id_).discarded and ledger.conclusion(drawn.decision.id) is None
+    assert ledger.summary("support").waiting == 0 and ledger.summary("support").settled == 0 and ledger.settled("support") == []
+    assert [(each.what, each.by, each.subject, each.detail) for each in ledger.people.actions()][1] == (
+        "case discarded",
+        "ann",
+        id_,
+        "an empty page",
+    )
+    again = ledger.queue.reopen(1, "ann", LATER, LATER + LEASE, NOON)
+    assert again.draft == {"intent": "fee"} and ledger.summary("support").waiting == 1
+    assert told(ledger)[0] == [("reopened", None, id_)] and ledger.history(id_)[0].withdrawn == LATER
+    assert ledger.people.actions()[0].what == "review reopened"
+    ledger.queue.discard(1, "ann", LATER)
+    ledger.settle(Verdict(id_, {"intent": "refund"}, "key:web"), LATER)  # a later verdict counts
+    assert ledger.verdict(id_) == ledger.conclusion(id_).verdict == Verdict(id_, {"intent": "refund"}, "key:web")
+
+
+def test_a_second_look_is_told_nobody_and_shows_its_person_nothing(ledger: Ledger) -> None:
+    (waiting,) = record(ledger, for_review())
+    settle(ledger, take(ledger, "ann"), "ann", again=True)
+    told(ledger)
+    id_ = waiting.decision.id
+    assert [ledger.queue.blind(id_, by) for by in ("ann", "ben")] == [False, True]
+    assert [len(ledger.queue.latest("support", by=by)) for by in ("ann", "ben", "")] == [1, 0, 0]
+    second = take(ledger, "ben")
+    ledger.queue.discard(second.seq, "ben", LATER, "not mine")
+    assert not ledger.queue.blind(id_, "ben") and len(ledger.queue.latest("support", by="ben")) == 1
+    assert [(each.second, each.discarded) for each in ledger.history(id_)] == [(False, False), (True, True)]
+    ledger.queue.reopen(second.seq, "ben", LATER, LATER + LEASE, NOON)
+    settle(ledger, second, "ben", "fee")
+    assert told(ledger)[0] == [] and len(ledger.queue.pairs("support")) == 1
+
+
+def test_who_settled_a_drawn_answer_corrects_it_and_others_do_not(ledger: Ledger) -> None:
+    (drawn,) = record(ledger, accepted(), drawn=0.1)
+    settle(ledger, take(ledger, "ann"), "ann")
+    for by, wrong in (("key:web", False), ("ann", True)):
+        ledger.settle(Verdict(drawn.decision.id, {"intent": "fee"}, by), LATER)
+        assert [each.wrong for each in ledger.queue.reviewed("support")] == [wrong]
 
 
 # Sums
@@ -204,12 +297,17 @@ def test_a_ledger_from_before_is_queued_and_counted(ledger: Ledger, ledger_url: 
     with engine.begin() as connection:  # as it was before there were queues
         for name in ("reviews", "hours", "latencies", "alarms", "sessions", "people", "actions"):
             connection.execute(text(f"DROP TABLE {name}"))
-        connection.execute(text("ALTER TABLE verdicts DROP COLUMN withdrawn_at"))
+        connection.execute(text("DROP INDEX verdicts_due"))
+        for name in ("verdicts DROP COLUMN withdrawn_at", "verdicts DROP COLUMN workload", "verdicts DROP COLUMN discarded"):
+            connection.execute(text(f"ALTER TABLE {name}"))
+        connection.execute(text("ALTER TABLE verdicts DROP COLUMN due"))
+        connection.execute(text("ALTER TABLE keys DROP COLUMN role"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     engine.dispose()
     opened = open_ledger(ledger_url)
     assert ids(each.record for each in opened.queue.list("support")) == ids([waiting])
     assert (opened.tallies("support", NOON, LATER), opened.latencies("support", NOON, LATER)) == before
+    assert told(opened)[0] == [("settled", "fee", settled.decision.id)]
     asyncio.run(opened.close())
 
 

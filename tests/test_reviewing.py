@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -93,6 +93,68 @@ def test_drafts_are_kept_and_what_is_settled_can_be_taken_back(stage: Stage) -> 
     call(stage, ann, "POST", f"/v1/reviews/{number}/settle", {"discard": True})
     assert stage.ledger.queue.count("support") == {} and stage.ledger.settled("support") == []
     assert call(stage, ann, "POST", f"/v1/reviews/{number}/reopen")[1]["review"]["draft"] is None
+    call(stage, ann, "POST", f"/v1/reviews/{number}/settle", {"discard": True, "answer": {"order": "AB"}, "note": "torn"})
+    assert call(stage, ann, "POST", f"/v1/reviews/{number}/reopen")[1]["review"]["draft"] == {"order": "AB"}
+    done = [(each.what, each.by, each.detail) for each in reversed(stage.ledger.people.actions())]
+    assert done[2:] == [
+        ("review reopened", "key:ann", ""),
+        ("case discarded", "key:ann", "torn"),
+        ("review reopened", "key:ann", ""),
+    ]
+
+
+def test_a_draft_is_its_authors_alone(stage: Stage) -> None:
+    record(stage.ledger, for_review())
+    ann, ben = person(stage.ledger, "ann"), person(stage.ledger, "ben")
+    number = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["id"]
+    call(stage, ann, "POST", f"/v1/reviews/{number}/draft", {"answer": {"intent": "other"}})
+    for key, draft in ((ben, None), (ann, {"intent": "other"})):
+        stage.ledger.queue.hold(number, "key:ann", NOON, NOON)  # her time is over
+        assert call(stage, key, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["draft"] == draft
+        call(stage, key, "POST", f"/v1/reviews/{number}/release")
+
+
+def test_after_an_hour_nothing_is_taken_back_but_settled_anew(stage: Stage) -> None:
+    late, discarded, timely = record(stage.ledger, for_review(), for_review(), for_review())
+    ann, now, queue = person(stage.ledger, "ann"), datetime.now(UTC), stage.ledger.queue
+    for number, one, minutes in ((1, late, 61), (3, timely, 59)):
+        verdict = Verdict(one.decision.id, {"intent": "other"}, "key:ann")
+        queue.settle(number, verdict, now - timedelta(minutes=minutes), None, False)
+    queue.discard(2, "key:ann", now - timedelta(minutes=61))
+    for number, one in ((1, late), (2, discarded)):
+        status, said = call(stage, ann, "POST", f"/v1/reviews/{number}/reopen")
+        path = f"/v1/decisions/{one.decision.id}/feedback"
+        assert (status, said["error"]["code"]) == (409, "review_taken")
+        assert path in said["error"]["message"] and "rung review" in said["error"]["message"]
+        assert call(stage, ann, "POST", path, {"answer": {"intent": "refund", "order": None}})[0] == 200
+        assert stage.ledger.verdict(one.decision.id).answer["intent"] == "refund"
+    assert call(stage, ann, "POST", "/v1/reviews/3/reopen")[0] == 200
+
+
+def test_who_may_look_again_is_told_nothing_of_what_was_settled(stage: Stage) -> None:
+    (one,) = record(stage.ledger, for_review(), text="my card is lost, please block it")
+    record(stage.ledger, for_review(), text="my card is lost, please block it now")
+    ann, ben, web = person(stage.ledger, "ann"), person(stage.ledger, "ben"), person(stage.ledger, "web", "caller")
+    first = call(stage, ann, "POST", "/v1/workloads/support/reviews/next", {})[1]["review"]["id"]
+    verdict = Verdict(one.decision.id, {"intent": "other", "order": "ZZ1111"}, "key:ann")
+    stage.ledger.queue.settle(first, verdict, datetime.now(UTC), None, True)
+
+    def shown(key: str) -> str:
+        third = call(stage, key, "POST", "/v1/reviews/2/hold")[1]
+        asked = call(stage, key, "POST", "/v1/reviews/3/hold") if key == ben else ()
+        listed = call(stage, key, "GET", "/v1/workloads/support/reviews")
+        alike = [call(stage, key, "GET", f"/v1/reviews/{number}/similar") for number in (2, 3)]
+        decision = call(stage, key, "GET", f"/v1/decisions/{one.decision.id}?wait=1")
+        call(stage, key, "POST", "/v1/reviews/2/release")
+        return json.dumps([third, asked, listed, alike, decision])
+
+    assert "ZZ1111" in shown(ann) and "ZZ1111" not in shown(ben)
+    path = f"/v1/decisions/{one.decision.id}"
+    blind = call(stage, ben, "GET", path)[1]
+    assert (blind["review"], blind["verdict"]) == ("blind", None)
+    assert call(stage, web, "GET", path)[1]["verdict"]["answer"] == verdict.answer  # who may not review is not blind
+    call(stage, ben, "POST", "/v1/reviews/3/settle", {"answer": {"intent": "refund", "order": None}})
+    assert call(stage, ben, "GET", path)[1]["verdict"]["answer"] == verdict.answer and "ZZ1111" in shown(ben)
 
 
 def test_only_what_is_wanted_is_given(stage: Stage) -> None:
@@ -200,46 +262,109 @@ def test_a_caller_may_wait_for_the_person(stage: Stage) -> None:
     (one,) = record(stage.ledger, for_review())
     ann = person(stage.ledger, "ann")
     path = f"/v1/decisions/{one.decision.id}"
-    assert call(stage, ann, "GET", path, None)[1]["verdict"] is None
+    assert call(stage, ann, "GET", path, None)[1]["review"] == "waiting"
     settling = Timer(0.6, lambda: stage.ledger.settle(Verdict(one.decision.id, {"intent": "other"}, "ben"), datetime.now(UTC)))
     settling.start()
     status, said = call(stage, ann, "GET", f"{path}?wait=30")
     assert status == 200 and said["verdict"]["answer"] == {"intent": "other"}
+    assert said["review"] == "settled"
     status, said = call(stage, ann, "GET", f"{path}?wait=forever")
     assert (status, said["error"]["param"]) == (400, "wait")
 
 
-def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_not_there(tmp_path: Path, ledger: Ledger) -> None:
-    heard: list[Any] = []
-    answers = [500] * 2 * alarms.TRIES
+def test_a_caller_who_waits_is_told_of_a_discard_and_who_put_the_case_aside_and_why(stage: Stage) -> None:
+    (one, answered) = (*record(stage.ledger, for_review()), *record(stage.ledger, accepted()))
+    ann, path = person(stage.ledger, "ann"), f"/v1/decisions/{one.decision.id}"
+    now = datetime.now(UTC)
+    discarding = Timer(0.6, lambda: stage.ledger.queue.discard(1, "key:ann", now, "an empty page"))
+    discarding.start()
+    said = call(stage, ann, "GET", f"{path}?wait=30")[1]
+    assert (said["review"], said["verdict"]) == ("discarded", None)
+    assert said["discarded"] == {"by": "key:ann", "note": "an empty page", "at": now.isoformat()}
+    call(stage, ann, "POST", f"{path}/feedback", {"answer": {"intent": "other", "order": None}})
+    said = call(stage, ann, "GET", path)[1]
+    assert said["review"] == "settled" and said["verdict"]["by"] == "key:ann" and "discarded" not in said
+    said = call(stage, ann, "GET", f"/v1/decisions/{answered.decision.id}")[1]
+    assert (said["review"], said["verdict"]) == (None, None)
 
-    async def listen(request: web.Request) -> web.Response:
-        heard.append(await request.json())
-        return web.Response(status=answers.pop(0) if answers else 200)
 
-    async def play() -> None:
+class Listener:
+    """A webhook for a workload's verdicts, which answers as it is told to, and the watch that posts to it."""
+
+    def __init__(self, folder: Path, ledger: Ledger, answers: list[int]) -> None:
+        self.heard: list[Any] = []
+        self._of, self._ledger, self._answers = workload(folder), ledger, answers
+
+    async def _listen(self, request: web.Request) -> web.Response:
+        self.heard.append(await request.json())
+        return web.Response(status=self._answers.pop(0) if self._answers else 200)
+
+    async def __aenter__(self) -> Watch:
         app = web.Application()
-        app.router.add_post("/", listen)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        app.router.add_post("/", self._listen)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/"
-        of = workload(tmp_path)
-        live = FakeLive(replace(of, review=replace(of.review, webhook=Webhook(url))), ledger)
-        watch = Watch(live, ledger)
-        await watch.look()
-        assert len(heard) == 2 * alarms.TRIES  # nobody took it
-        watch._unheard_until = 0.0
-        heard.clear()
-        await watch.look()
-        await watch.look()
-        await runner.cleanup()
+        live = FakeLive(replace(self._of, review=replace(self._of.review, webhook=Webhook(url))), self._ledger)
+        return Watch(live, self._ledger)
 
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+
+REFUND, OTHER = {"intent": "refund"}, {"intent": "other"}
+
+
+def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_not_there(tmp_path: Path, ledger: Ledger) -> None:
+    listener = Listener(tmp_path, ledger, [500] * 2 * alarms.TRIES)
     waiting, right, wrong = (*record(ledger, for_review()), *record(ledger, accepted(), accepted(), drawn=0.1))
-    for one, intent in ((waiting, "other"), (right, "refund"), (wrong, "other")):
-        settle(ledger, Verdict(one.decision.id, {"intent": intent}, "ann"), NOON)
+    for one, answer in ((waiting, OTHER), (right, REFUND), (wrong, OTHER)):
+        settle(ledger, Verdict(one.decision.id, answer, "ann"), NOON)
+
+    async def play() -> None:
+        async with listener as watch:
+            await watch.look()
+            assert len(listener.heard) == 2 * alarms.TRIES  # nobody took it
+            watch._unheard_until = 0.0
+            await watch.look()
+            await watch.look()
+
     asyncio.run(play())
-    assert sorted((one["decision"], one["instead_of"]) for one in heard) == sorted(
-        [(waiting.decision.id, None), (wrong.decision.id, {"intent": "refund"})]
+    tried, heard = listener.heard[:-2], listener.heard[-2:]
+    assert len({one["id"] for one in heard}) == 2 and {one["id"] for one in heard} == {one["id"] for one in tried}
+    assert sorted((one["decision"], one["review"], one["answer"]["intent"], str(one["instead_of"])) for one in heard) == sorted(
+        [(waiting.decision.id, "settled", "other", "None"), (wrong.decision.id, "settled", "other", str(REFUND))]
     )
+
+
+def test_a_webhook_is_told_of_corrections_of_discards_and_of_what_is_taken_back(tmp_path: Path, ledger: Ledger) -> None:
+    listener = Listener(tmp_path, ledger, [])
+    waiting, drawn, torn = (*record(ledger, for_review()), *record(ledger, accepted(), drawn=0.1), *record(ledger, for_review()))
+
+    async def play() -> None:
+        async with listener as watch:
+            for minute, by in enumerate(("ann", "key:web", "key:web")):
+                verdict = Verdict(waiting.decision.id, OTHER if minute else REFUND, by)
+                ledger.settle(verdict, NOON + timedelta(minutes=minute))
+                await watch.look()
+            settle(ledger, Verdict(drawn.decision.id, OTHER, "ann"), NOON + timedelta(minutes=3))
+            await watch.look()
+            ledger.queue.reopen(2, "ann", NOON + timedelta(minutes=4), NOON, NOON)
+            await watch.look()
+            ledger.queue.discard(3, "ann", NOON + timedelta(minutes=5), "torn")
+            await watch.look()
+
+    asyncio.run(play())
+    assert [(one["decision"], one["review"], one["answer"], one["instead_of"]) for one in listener.heard] == [
+        (waiting.decision.id, "settled", REFUND, None),
+        (waiting.decision.id, "settled", OTHER, None),
+        (waiting.decision.id, "settled", OTHER, None),
+        (drawn.decision.id, "settled", OTHER, REFUND),
+        (drawn.decision.id, "reopened", REFUND, REFUND),  # what was answered holds again
+        (torn.decision.id, "discarded", None, None),
+    ]
+    assert len({one["id"] for one in listener.heard}) == 6
+    times = [datetime.fromisoformat(one["at"]) for one in listener.heard]
+    assert times == [NOON + timedelta(minutes=minute) for minute in range(6)]

@@ -91,7 +91,7 @@ def test_all_that_people_said_of_a_decision_is_kept(ledger: Ledger) -> None:
     assert review is not None
     verdict = Verdict(asked.decision.id, {"intent": "other"}, "ann", "as she says")
     ledger.queue.settle(review.seq, verdict, NOON, 3.0, again=True)
-    ledger.queue.reopen(review.seq, "ann", NOON, later)
+    ledger.queue.reopen(review.seq, "ann", NOON, later, NOON)
     ledger.queue.settle(review.seq, verdict, later, 3.0, again=True)
     again = ledger.queue.take("support", "ben", NOON, later)
     assert again is not None and again.look == "second"

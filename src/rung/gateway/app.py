@@ -30,7 +30,7 @@ from rung.gateway.reviewing import Reviews
 from rung.gateway.traces import open_spans
 from rung.gateway.watching import Watch
 from rung.gateway.wire import read, require_input, respond
-from rung.ledger import Ledger, Record
+from rung.ledger import Ledger, Record, Said
 from rung.review import ReviewError, settle
 
 if TYPE_CHECKING:
@@ -191,30 +191,37 @@ class Gateway:
 
     async def _show_decision(self, request: Request) -> Response:
         record = await self._record(request.path_params["id"])
-        verdict = await self._verdict(record.decision, _patience(request.query_params.get("wait")))
+        said = await self._said(record.decision, _patience(request.query_params.get("wait")))
+        blind = said is not None and await asyncio.to_thread(self._is_blind, record.decision.id, request.state.caller)
         return respond(
             {
                 **record.decision.document(),
                 "attempts": [_attempt(attempt) for attempt in record.decision.attempts],
-                "verdict": None if verdict is None else _verdict(verdict),
+                **({"review": "blind", "verdict": None} if blind else _concluded(record.decision, said)),
                 "trial": record.assignment and {"id": record.assignment.trial, "arm": record.assignment.arm},
                 "workload": record.workload,
                 "at": record.at.isoformat(),
             }
         )
 
-    async def _verdict(self, decision: Decision, patience: float) -> Verdict | None:
-        """What a person settled; of a case that waits for one, as soon as that is, or None after so many seconds."""
+    async def _said(self, decision: Decision, patience: float) -> Said | None:
+        """What came of it among people; of a case that waits for one, as soon as that is, or None after so many seconds."""
         until = time.monotonic() + (patience if decision.answer is None and self._patient < PATIENT else 0.0)
         self._patient += 1
         try:
             while True:
-                verdict = await asyncio.to_thread(self._ledger.verdict, decision.id)
-                if verdict is not None or time.monotonic() >= until:
-                    return verdict
+                said = await asyncio.to_thread(self._ledger.conclusion, decision.id)
+                if said is not None or time.monotonic() >= until:
+                    return said
                 await asyncio.sleep(GLANCE)
         finally:
             self._patient -= 1
+
+    def _is_blind(self, decision_id: str, caller: str) -> bool:
+        """Whether this is a reviewer's key that may be asked about the decision, too, not knowing what was settled. Blocks."""
+        if not self._ledger.queue.blind(decision_id, caller):
+            return False
+        return any(key.by == caller and key.role == "reviewer" and not key.revoked for key in self._ledger.list_keys())
 
     async def _settle(self, request: Request) -> Response:
         feedback = await read(request, Feedback)
@@ -337,6 +344,16 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "cost": attempt.cost,
         "seconds": round(attempt.seconds, 6),
     }
+
+
+def _concluded(decision: Decision, said: Said | None) -> dict[str, Any]:
+    """What came of a decision among people, in a word, with the verdict, or with who put it aside and why."""
+    if said is None:
+        return {"review": "waiting" if decision.answer is None else None, "verdict": None}
+    if not said.discarded:
+        return {"review": "settled", "verdict": _verdict(said.verdict)}
+    why = {"by": said.verdict.by, "note": said.verdict.note, "at": said.at.isoformat()}
+    return {"review": "discarded", "verdict": None, "discarded": why}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -70,7 +70,8 @@ class Draft(Struct, forbid_unknown_fields=True):
 
 
 class Settled(Struct, forbid_unknown_fields=True):
-    """The body of a verdict on a review, or, to `discard` it, of none. With `next` the answer brings another review."""
+    """The body of a verdict on a review, or, to `discard` it, of none: then the note says why, and the answer is the draft of who
+    takes that back. With `next` the answer brings another review."""
 
     answer: dict[str, Any] = field(default_factory=dict[str, Any])
     note: Annotated[str, Meta(max_length=LONGEST_NOTE)] = ""
@@ -157,7 +158,7 @@ class Reviews:
             workload, review = self._find(request)
             seconds = None if body.seconds is None else min(body.seconds, LONGEST_TIME)
             if body.discard:
-                self._ledger.queue.discard(review.seq, by, datetime.now(UTC))
+                self._ledger.queue.discard(review.seq, by, datetime.now(UTC), body.note, body.answer)
             else:
                 verdict = Verdict(review.record.decision.id, body.answer, by, body.note)
                 settle_review(self._ledger, workload, review, verdict, datetime.now(UTC), seconds)
@@ -175,7 +176,7 @@ class Reviews:
     async def _similar(self, request: Request) -> Response:
         def look() -> Sequence[Like]:
             workload, review = self._find(request)
-            return similar(self._ledger, workload, question(workload, review))
+            return similar(self._ledger, workload, question(workload, review), request.state.caller)
 
         return respond({"similar": [_like(each) for each in await asyncio.to_thread(look)]})
 

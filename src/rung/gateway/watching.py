@@ -19,7 +19,7 @@ from rung.core import RungError
 from rung.gateway.alarms import deliver, post
 from rung.gateway.faithful import Faithful
 from rung.gateway.verbs import run_verb
-from rung.ledger import Action, Alarm, Ledger, LedgerError, Settled
+from rung.ledger import Action, Alarm, Conclusion, Ledger, LedgerError
 from rung.monitor.promise import Standing
 from rung.monitor.standings import WHOLE, standings
 from rung.monitor.stream import Sight, Stream
@@ -196,14 +196,14 @@ class Watch:
                 self._silent_until = now + AGAIN
 
     async def _tell_verdicts(self) -> None:
-        """Post what people decided or corrected to whoever asked, once there was time to take it back."""
+        """Post what people decided or corrected to whoever asked, once there was time to take it back, and what is taken back."""
         webhook, now = self.live.workload.review.webhook, time.monotonic()
         if webhook is None or now < self._unheard_until:
             return
         before = datetime.now(UTC) - GRACE
         while due := await asyncio.to_thread(self._ledger.queue.untold, self.live.workload.name, before):
-            failures = await asyncio.gather(*(post(webhook, _verdict(one)) for _, one in due))
-            unheard = [number for (number, _), failure in zip(due, failures, strict=True) if failure]
+            failures = await asyncio.gather(*(post(webhook, _posting(one)) for one in due))
+            unheard = [one.number for one, failure in zip(due, failures, strict=True) if failure]
             if unheard:
                 _log.error("%s: %d verdicts were not delivered: %s", self.live.workload.name, len(unheard), failures[-1])
                 await asyncio.to_thread(self._ledger.queue.untell, unheard)
@@ -216,12 +216,15 @@ def _evidence(broken: Standing) -> int:
     return broken.reviewed + (broken.proof[1] if broken.proof else 0)
 
 
-def _verdict(one: Settled) -> dict[str, Any]:
-    record, verdict = one.record, one.verdict
-    told = {"workload": record.workload, "decision": verdict.decision, "answer": dict(verdict.answer)}
+def _posting(one: Conclusion) -> dict[str, Any]:
+    """The same for every try. `at` is when what is told came about."""
+    decision, given = one.record.decision.id, one.record.decision.answer
     return {
-        "id": verdict.decision,
-        **told,
-        "instead_of": record.decision.answer and dict(record.decision.answer),
+        "id": f"{decision}-{one.number}-{one.state}",
+        "workload": one.record.workload,
+        "decision": decision,
+        "review": one.state,
+        "answer": one.answer and dict(one.answer),
+        "instead_of": given and dict(given),
         "at": one.at.isoformat(),
     }

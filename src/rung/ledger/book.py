@@ -18,7 +18,7 @@ from rung.core import Decision, Outcome, Verdict
 from rung.ledger import queries, queue, schema, tallies, trials
 from rung.ledger.alarms import Alarms
 from rung.ledger.connection import connect, explain, migrate, one_at_a_time
-from rung.ledger.history import Said, history
+from rung.ledger.history import Said, conclusion, history
 from rung.ledger.nouns import (
     Arrival,
     End,
@@ -128,8 +128,13 @@ class Ledger:
 
     def verdict(self, decision_id: str) -> Verdict | None:
         """The latest verdict on a decision."""
+        said = self.conclusion(decision_id)
+        return None if said is None or said.discarded else said.verdict
+
+    def conclusion(self, decision_id: str) -> Said | None:
+        """What came of a decision for whoever asked: the latest verdict, or else that the case was discarded."""
         with self._transaction() as connection:
-            return queries.verdict(connection, decision_id)
+            return conclusion(connection, decision_id)
 
     def settled(self, workload: str) -> Sequence[tuple[Record, Verdict]]:
         """Records with a verdict, each with its latest, oldest record first."""

@@ -1,4 +1,4 @@
-"""Turns a decision into all that people said of it, whether or not it counts. Knows nothing about who is asked."""
+"""Turns a decision into what people said of it, and into what whoever asked is to be told. Knows nothing about who is asked."""
 
 from __future__ import annotations
 
@@ -6,32 +6,79 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from rung.core import Verdict
+from rung.ledger.nouns import Conclusion, Record
 from rung.ledger.queries import locate
-from rung.ledger.rows import decode, moment
-from rung.ledger.schema import reviews, verdicts
+from rung.ledger.rows import decode, moment, plain
+from rung.ledger.schema import decisions, reviews, verdicts
+
+_SAID = select(verdicts.c.body, verdicts.c.at, verdicts.c.withdrawn_at, verdicts.c.discarded)
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """A verdict and when it was given. `withdrawn` is when its author took it back; `second` says that it is a blind second look,
-    which only tells how far people agree. Both times are timezone-aware."""
+    which only tells how far people agree. Both times are timezone-aware.
+
+    If it is `discarded`, somebody put the case aside instead: the verdict's `by` and `note` say who and why, its answer is empty.
+    """
 
     verdict: Verdict
     at: datetime
     withdrawn: datetime | None = None
     second: bool = False
+    discarded: bool = False
 
 
 def history(connection: Connection, decision_id: str) -> Sequence[Said]:
     """Everything said of a decision, in that order. Raises UnknownDecision."""
     seq = locate(connection, decision_id)["seq"]
-    first, again = verdicts.c, reviews.c
-    given = connection.execute(select(first.body, first.at, first.withdrawn_at).where(first.decision == seq))
-    said = [Said(decode(body, Verdict), moment(at), back and moment(back)) for body, at, back in given]
+    again = reviews.c
+    said = [_said(*row) for row in connection.execute(_SAID.where(verdicts.c.decision == seq))]
     seconds = select(again.body, again.settled_at).where(again.decision == seq, again.look == "second")
     blind = connection.execute(seconds.where(again.body.is_not(None), again.settled_at.is_not(None)))
     said += [Said(decode(body, Verdict), moment(at), second=True) for body, at in blind]
     return sorted(said, key=lambda one: one.at)
+
+
+def conclusion(connection: Connection, decision_id: str) -> Said | None:
+    """What came of a decision for whoever asked: the verdict that counts, or else that the case was put aside."""
+    c = verdicts.c
+    mine = decisions.c.id == plain(decision_id), c.withdrawn_at.is_(None), or_(c.discarded.is_(None), c.discarded == "unsure")
+    query = _SAID.join(decisions).where(*mine).order_by(c.discarded.is_not(None), c.seq.desc())
+    row = connection.execute(query.limit(1)).one_or_none()
+    return None if row is None else _said(*row)
+
+
+def untold(connection: Connection, workload: str, before: int, limit: int) -> list[Conclusion]:
+    """What became due before then (microseconds), and is so no more."""
+    c = verdicts.c
+    due = and_(c.workload == plain(workload), c.due > 0, c.due < before)
+    first = select(c.seq).where(due).order_by(c.due, c.seq).limit(limit).with_for_update(skip_locked=True)
+    claim = update(verdicts).where(c.seq.in_(first.scalar_subquery()), due).values(due=0).returning(c.seq)
+    mine = connection.execute(claim).scalars().all()
+    query = _SAID.add_columns(c.seq, decisions.c.body).join(decisions).where(c.seq.in_(mine)).order_by(c.seq)
+    found = connection.execute(query).all()
+    return [_conclusion(connection, row[4], decode(row[5], Record), _said(*row[:4])) for row in found]
+
+
+def untell(connection: Connection, numbers: Sequence[int]) -> None:
+    """Let these be due again."""
+    due = func.coalesce(verdicts.c.withdrawn_at, verdicts.c.at)
+    connection.execute(update(verdicts).where(verdicts.c.seq.in_(numbers)).values(due=due))
+
+
+def _conclusion(connection: Connection, number: int, record: Record, said: Said) -> Conclusion:
+    if not said.withdrawn:
+        state = "discarded" if said.discarded else "settled"
+        return Conclusion(number, record, state, None if said.discarded else said.verdict.answer, said.at)
+    now = conclusion(connection, record.decision.id)
+    answer = record.decision.answer if now is None or now.discarded else now.verdict.answer
+    return Conclusion(number, record, "reopened", answer, said.withdrawn)
+
+
+def _said(body: bytes, at: int, withdrawn: int | None, discarded: str | None) -> Said:
+    back = None if withdrawn is None else moment(withdrawn)
+    return Said(decode(body, Verdict), moment(at), back, discarded == "second", discarded is not None)

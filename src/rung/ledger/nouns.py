@@ -148,7 +148,7 @@ class Review:
     """A decision that a person is to look at: because no tier was sure, as one of a random sample, or as a blind second look.
 
     `seq` names it, `at` says since when it waits. `holder` has it until `until` (timezone-aware), or it is free; `draft` is what
-    the last one to hold it left.
+    whoever asks for the review has left of it, and is shown to nobody else.
     """
 
     seq: int
@@ -194,6 +194,19 @@ class Settled:
     verdict: Verdict
     at: datetime
     look: Look | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What whoever asked about a case is to be told: that it was settled, put aside, or that this was taken back, at `at`
+    (timezone-aware), and the answer that holds from then on, if any. `number` is that of the verdict, or of what stands for one.
+    """
+
+    number: int
+    record: Record
+    state: Literal["settled", "discarded", "reopened"]
+    answer: Fields | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, case, exists, func, literal, select, tuple_
 
 from rung.core import Outcome, Verdict, same
 from rung.ledger.nouns import Arrival, Promotion, Record, RecordRefused, Summary, TierSummary, UnknownDecision
@@ -69,32 +69,27 @@ def waiting(connection: Connection, workload: str, limit: int) -> list[Record]:
     return _records(connection, query.order_by(reviews.c.at, reviews.c.seq).limit(limit))
 
 
-def count_waiting(connection: Connection, workload: str) -> int:
-    """How many decisions a person has still to make."""
-    return connection.execute(select(func.count()).select_from(reviews).where(*_waits(workload))).scalar_one()
+def count_waiting(connection: Connection, workload: str, since: datetime | None = None) -> int:
+    """How many decisions a person has still to make, of those since a time or of all."""
+    late = reviews.c.at >= (micros(since) if since else 0)
+    return connection.execute(select(func.count()).select_from(reviews).where(*_waits(workload), late)).scalar_one()
 
 
 def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
-    """The verdict as a row of `verdicts`; raises UnknownDecision, and RecordRefused for a score that is not from 0 to 1."""
+    """The verdict as a row of `verdicts`; raises UnknownDecision, and RecordRefused for a score that is not from 0 to 1.
+
+    Whoever asked is told what people decided for them, that their answer was wrong, and what is said after they were told either.
+    """
     if verdict.score is not None and not 0 <= verdict.score <= 1:
         raise RecordRefused(f"A verdict's score is {verdict.score}. Next: settle it with a score from 0 to 1.")
     row = locate(connection, verdict.decision)
     given, body = decode(row["body"], Record).decision.answer, encode(verdict)
     answer = decode(body, Verdict).answer
     overturned = given is not None and not same(given, answer)
-    return {"decision": row["seq"], "at": micros(at), "overturned": overturned, "body": body, "score": verdict.score}
-
-
-def verdict(connection: Connection, decision_id: str) -> Verdict | None:
-    """The latest verdict on a decision."""
-    query = (
-        select(verdicts.c.body)
-        .join(decisions)
-        .where(decisions.c.id == plain(decision_id), _counts())
-        .order_by(verdicts.c.seq.desc())
-    )
-    body = connection.execute(query.limit(1)).scalar()
-    return None if body is None else decode(body, Verdict)
+    told = select(exists().where(verdicts.c.decision == row["seq"], verdicts.c.due.is_not(None)))
+    tell = row["outcome"] == Outcome.REVIEW.value or overturned or connection.execute(told).scalar()
+    judged = {"decision": row["seq"], "workload": row["workload"], "at": micros(at), "due": micros(at) if tell else None}
+    return {**judged, "overturned": overturned, "body": body, "score": verdict.score}
 
 
 def settled(connection: Connection, workload: str) -> list[tuple[Record, Verdict]]:
@@ -135,18 +130,16 @@ def summarise(connection: Connection, workload: str, since: datetime | None) -> 
     """The workload in numbers: one grouped pass over the decisions, one ranking of the latest seconds."""
     tiers: defaultdict[str, TierSummary] = defaultdict(TierSummary)
     outcomes: defaultdict[Outcome, int] = defaultdict(int)
-    waits = 0
     for tier, outcome, count, cost, settled, overturned in connection.execute(_grouped(workload, since)):
         sofar = tiers[tier]
         tiers[tier] = TierSummary(
             sofar.decisions + count, sofar.cost + cost, sofar.settled + settled, sofar.overturned + overturned
         )
         outcomes[Outcome(outcome)] += count
-        waits += count - settled if outcome == Outcome.REVIEW else 0
     total = sum(outcomes.values())
     p50, p99 = _quantiles(connection, workload, since, min(total, LATEST))
     cost, settled = math.fsum(tier.cost for tier in tiers.values()), sum(tier.settled for tier in tiers.values())
-    return Summary(total, dict(tiers), dict(outcomes), p50, p99, cost, settled, waits)
+    return Summary(total, dict(tiers), dict(outcomes), p50, p99, cost, settled, count_waiting(connection, workload, since))
 
 
 def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
@@ -170,11 +163,12 @@ def _grouped(workload: str, since: datetime | None) -> Select[*tuple[Any, ...]]:
 def latest_verdicts() -> Subquery:
     """The number (`seq`) of the verdict that counts, for each `decision` that has one."""
     newest = func.max(verdicts.c.seq).label("seq")
-    return select(verdicts.c.decision, newest).where(_counts()).group_by(verdicts.c.decision).subquery()
+    return select(verdicts.c.decision, newest).where(counts()).group_by(verdicts.c.decision).subquery()
 
 
-def _counts() -> ColumnElement[bool]:
-    return verdicts.c.withdrawn_at.is_(None)
+def counts() -> ColumnElement[bool]:
+    """Of `verdicts`: it is one, and was not taken back."""
+    return verdicts.c.withdrawn_at.is_(None) & verdicts.c.discarded.is_(None)
 
 
 def _quantiles(connection: Connection, workload: str, since: datetime | None, count: int) -> tuple[float | None, float | None]:

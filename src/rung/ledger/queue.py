@@ -10,13 +10,28 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from rung.core import Fields, Outcome, Verdict
-from rung.ledger import queries
-from rung.ledger.nouns import Effort, Pair, Record, Review, Reviewed, ReviewTaken, Settled
+from rung.ledger import history, queries
+from rung.ledger.nouns import Conclusion, Effort, Pair, Record, Review, Reviewed, ReviewTaken, Settled
 from rung.ledger.rows import Row, decode, encode, micros, moment, plain
-from rung.ledger.schema import decisions, reviews, verdicts
+from rung.ledger.schema import actions, decisions, reviews, verdicts
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
@@ -38,10 +53,14 @@ def close(connection: Connection, judged: Row, by: str) -> None:
     """A verdict came from elsewhere: nobody has to decide a case that was left to people any more.
 
     An answer that was drawn is still looked at, and only what is said then counts in the sample: who sends verdicts unasked sends
-    them about what went wrong.
+    them about what went wrong. Whoever looked at it then may correct themselves.
     """
     mine = and_(_c.decision == judged["decision"], _c.look == "unsure", _open())
     connection.execute(update(reviews).where(mine).values(settled_at=judged["at"], settled_by=plain(by)))
+    theirs = update(reviews).where(
+        _c.decision == judged["decision"], ~_second(), _c.settled_by == plain(by), _c.wrong.is_not(None)
+    )
+    connection.execute(theirs.values(wrong=judged["overturned"]))
 
 
 class Queue:
@@ -62,7 +81,7 @@ class Queue:
         with self._change() as connection:
             held = update(reviews).where(_c.seq == first.scalar_subquery(), _open(), _free(by, now))
             seq = connection.execute(held.values(**_held(by, until)).returning(_c.seq)).scalar_one_or_none()
-            return None if seq is None else _one(connection, seq)
+            return None if seq is None else _one(connection, seq, by)
 
     def hold(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
         """This one, held from now on, or for longer. Raises ReviewTaken."""
@@ -70,7 +89,7 @@ class Queue:
             held = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by)).values(**_held(by, until))
             if connection.execute(held).rowcount == 0:
                 raise _taken(connection, seq, now)
-            return _one(connection, seq)
+            return _one(connection, seq, by)
 
     def release(self, seq: int, by: str) -> None:
         """Give one back; nothing happens to one that is held by somebody else."""
@@ -78,10 +97,10 @@ class Queue:
             connection.execute(update(reviews).where(_c.seq == seq, _open(), _c.holder == plain(by)).values(holder="", until=0))
 
     def draft(self, seq: int, by: str, answer: Fields, now: datetime, until: datetime) -> None:
-        """Keep what somebody has so far, and hold the review for longer. Raises ReviewTaken."""
+        """Keep what somebody has so far, for them alone, and hold the review for longer. Raises ReviewTaken."""
         with self._change() as connection:
             mine = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
-            if connection.execute(mine.values(**_held(by, until), draft=encode(answer))).rowcount == 0:
+            if connection.execute(mine.values(**_held(by, until), **_draft(by, answer))).rowcount == 0:
                 raise _taken(connection, seq, now)
 
     def settle(self, seq: int, verdict: Verdict, now: datetime, seconds: float | None, again: bool) -> None:
@@ -107,49 +126,62 @@ class Queue:
                     insert(reviews), _row({**review, "at": micros(now)} | {"seq": review["decision"]}, "second", 1)
                 )
 
-    def discard(self, seq: int, by: str, now: datetime) -> None:
-        """Put one aside that cannot be settled: nobody is asked about it again, and it counts for nothing. Raises ReviewTaken."""
+    def discard(self, seq: int, by: str, now: datetime, note: str = "", answer: Fields | None = None) -> None:
+        """Put one aside that cannot be settled: nobody is asked about it again, and it counts for nothing. Raises ReviewTaken.
+
+        `note` says why, `answer` is what there was of one: the draft, if it is taken back.
+        """
         with self._change() as connection:
             done = update(reviews).where(_c.seq == seq, _open(), _free(by, now), _fit(by))
-            if connection.execute(done.values(settled_at=micros(now), settled_by=plain(by), draft=None)).rowcount == 0:
+            said = {"settled_at": micros(now), "settled_by": plain(by), **_draft(by, answer)}
+            if connection.execute(done.values(**said)).rowcount == 0:
                 raise _taken(connection, seq, now)
+            review = _one(connection, seq)
+            verdict = Verdict(review.record.decision.id, {}, by, note)
+            row = {**queries.judge(connection, verdict, now), "overturned": False, "discarded": review.look}
+            connection.execute(insert(verdicts), row if review.look == "unsure" else {**row, "due": None})
+            _note(connection, now, by, "case discarded", verdict.decision, note)
 
-    def reopen(self, seq: int, by: str, now: datetime, until: datetime) -> Review:
-        """Take back what the same person settled: its verdict counts no more, and is the draft. Raises ReviewTaken."""
+    def reopen(self, seq: int, by: str, now: datetime, until: datetime, since: datetime) -> Review:
+        """Take back what the same person settled or discarded since then, and nobody has settled anew: it counts no more, and its
+        answer is the draft. Raises ReviewTaken."""
         with self._change() as connection:
-            mine = update(reviews).where(_c.seq == seq, _c.settled_at.is_not(None), _c.settled_by == plain(by))
-            if (
-                connection.execute(
-                    mine.values(settled_at=None, settled_by=None, wrong=None, told=False, **_held(by, until))
-                ).rowcount
-                == 0
-            ):
-                raise _taken(connection, seq, now)
+            mine = update(reviews).where(_c.seq == seq, _c.settled_by == plain(by), _c.settled_at >= micros(since))
+            if connection.execute(mine.values(settled_at=None, settled_by=None, wrong=None, **_held(by, until))).rowcount == 0:
+                raise _taken(connection, seq, now, back=by)
             review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
             again = delete(reviews).where(_c.decision == review["decision"], _second(), _open(), _c.seq != seq)
             connection.execute(again.where(_c.holder == ""))  # it was to be looked at again as it was settled
-            body = review["body"] if review["look"] == "second" else _withdraw(connection, review["decision"], by, micros(now))
-            draft = None if body is None else encode(decode(body, Verdict).answer)
-            connection.execute(update(reviews).where(_c.seq == seq).values(draft=draft, body=None))
-            return _one(connection, seq)
+            body = review["body"] or _withdraw(connection, review, by, micros(now))
+            answer = decode(body, Verdict).answer if body else None
+            draft = _draft(by, answer) if answer else {}  # what was put aside has its own
+            connection.execute(update(reviews).where(_c.seq == seq).values(body=None, **draft))
+            _note(connection, now, by, "review reopened", _one(connection, seq).record.decision.id)
+            return _one(connection, seq, by)
 
     def find(self, seq: int) -> Review | None:
         """The review of this number, open or settled."""
         with self._transaction() as connection:
             return _one(connection, seq) if connection.execute(select(_c.seq).where(_c.seq == seq)).scalar() else None
 
+    def blind(self, decision_id: str, by: str) -> bool:
+        """Whether this person may look at the decision again: until then nothing of what was settled may be shown to them."""
+        query = select(exists().where(_c.decision == decisions.c.seq, _second(), _open(), _fit(by)))
+        with self._transaction() as connection:
+            return bool(connection.execute(query.where(decisions.c.id == plain(decision_id))).scalar())
+
     def list(self, workload: str, by: str = "", limit: int = 500) -> Sequence[Review]:
         """The open ones that this person may settle, held by whomever, the longest waiting first."""
         query = _joined().where(_open(), _c.workload == plain(workload), _fit(by)).order_by(_c.at, _c.seq).limit(limit)
         with self._transaction() as connection:
-            return [_review(row) for row in connection.execute(query).mappings()]
+            return [_review(row, by) for row in connection.execute(query).mappings()]
 
     def open_on(self, decision_id: str, by: str) -> Review | None:
         """The open one on this decision that this person may settle."""
         query = _joined().where(decisions.c.id == plain(decision_id), _open(), _fit(by)).order_by(_c.seq).limit(1)
         with self._transaction() as connection:
             row = connection.execute(query).mappings().one_or_none()
-            return None if row is None else _review(row)
+            return None if row is None else _review(row, by)
 
     def count(self, workload: str, by: str = "") -> Mapping[str, int]:
         """How many are open that this person may settle, by look: unsure, sample, second."""
@@ -165,12 +197,13 @@ class Queue:
         with self._transaction() as connection:
             return [Reviewed(*row[:6], moment(row[6])) for row in connection.execute(query)]
 
-    def latest(self, workload: str, limit: int = 300) -> Sequence[Settled]:
-        """What was settled last of what people were asked to look at, newest first."""
-        newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, verdicts.c.withdrawn_at.is_(None))
-        last = newest.correlate(reviews).scalar_subquery()
-        query = _settled().select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == last))
+    def latest(self, workload: str, limit: int = 300, by: str = "") -> Sequence[Settled]:
+        """What was settled last of what people were asked to look at, newest first; what is to be looked at again only to who
+        settled it."""
+        again = exists().where(_other.c.decision == _c.decision, _other.c.look == "second", _other.c.settled_at.is_(None))
+        query = _settled().select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == _newest()))
         query = query.where(_c.workload == plain(workload), ~_second(), _c.settled_at.is_not(None))
+        query = query.where(or_(_c.settled_by == plain(by), ~again))
         return self._read_settled(query.order_by(_c.settled_at.desc(), _c.seq.desc()).limit(limit))
 
     def settled(self, workload: str) -> Sequence[Settled]:
@@ -198,36 +231,23 @@ class Queue:
         with self._transaction() as connection:
             return {seq: decode(body, Record) for seq, body in connection.execute(query)}
 
-    def untold(self, workload: str, before: datetime, limit: int = 100) -> Sequence[tuple[int, Settled]]:
-        """What was settled before then that nobody was told of, by review, oldest first: of all who ask, one is given it.
+    def untold(self, workload: str, before: datetime, limit: int = 100) -> Sequence[Conclusion]:
+        """What came of cases before then that whoever asked has not been told, oldest first: of all who tell it, one gets it.
 
-        Told are verdicts on what was left to people, and those that found an answer wrong.
+        It is what people decided for them, put aside or found wrong, what was said later, and what was taken back.
         """
-        due = select(_c.seq).where(
-            _c.workload == plain(workload), _c.settled_at < micros(before), ~_c.told, _c.settled_at.is_not(None)
-        )
-        due = due.order_by(_c.settled_at, _c.seq).limit(limit).with_for_update(skip_locked=True)
-        claim = update(reviews).where(_c.seq.in_(due.scalar_subquery()), ~_c.told).values(told=True).returning(_c.seq)
-        newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, verdicts.c.withdrawn_at.is_(None))
-        last = newest.correlate(reviews).scalar_subquery()
         with self._change() as connection:
-            mine = connection.execute(claim).scalars().all()
-            query = _settled().add_columns(_c.seq).select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == last))
-            worth = or_(_c.look == "unsure", and_(_c.look == "sample", _c.wrong))
-            found = connection.execute(query.where(_c.seq.in_(mine), worth).order_by(_c.settled_at, _c.seq)).all()
-        return [(row[-1], _concluded(row[:-1])) for row in found]
+            return history.untold(connection, workload, micros(before), limit)
 
     def untell(self, numbers: Sequence[int]) -> None:
         """Telling these failed: somebody is to try again."""
         with self._change() as connection:
-            connection.execute(update(reviews).where(_c.seq.in_(numbers)).values(told=False))
+            history.untell(connection, numbers)
 
     def pairs(self, workload: str, limit: int = 2_000) -> Sequence[Pair]:
         """The decisions that two people settled, newest second look first."""
-        newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, verdicts.c.withdrawn_at.is_(None))
-        last = newest.correlate(reviews).scalar_subquery()
         query = select(decisions.c.body, verdicts.c.body, _c.body)
-        query = query.select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == last))
+        query = query.select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == _newest()))
         query = query.where(_c.workload == plain(workload), _second(), _c.body.is_not(None))
         with self._transaction() as connection:
             found = connection.execute(query.order_by(_c.settled_at.desc()).limit(limit))
@@ -241,14 +261,32 @@ class Queue:
             return Effort(*connection.execute(query).one())
 
 
-def _withdraw(connection: Connection, decision: int, by: str, now: int) -> bytes | None:
-    """Let somebody's verdict on a decision, the last of all, count no more. Gives it back; None if there is none of theirs."""
-    last = select(verdicts.c.seq, verdicts.c.body).where(verdicts.c.decision == decision, verdicts.c.withdrawn_at.is_(None))
-    row = connection.execute(last.order_by(verdicts.c.seq.desc()).limit(1)).one_or_none()
-    if row is None or plain(decode(row[1], Verdict).by) != plain(by):
+def _withdraw(connection: Connection, review: Mapping[Any, Any], by: str, now: int) -> bytes | None:
+    """Let what somebody settled or discarded count no more, and tell whoever was told of it. Gives it back. Raises ReviewTaken if
+    somebody else has settled the decision since."""
+    c, second = verdicts.c, review["look"] == "second"
+    same = c.discarded == "second" if second else c.discarded.is_distinct_from("second")
+    last = select(c.seq, c.body).where(c.decision == review["decision"], c.withdrawn_at.is_(None), same)
+    row = connection.execute(last.order_by(c.seq.desc()).limit(1)).one_or_none()
+    if row is None:
         return None
-    connection.execute(update(verdicts).where(verdicts.c.seq == row[0]).values(withdrawn_at=now))
+    who = decode(row[1], Verdict).by
+    if plain(who) != plain(by):
+        raise ReviewTaken(f"{who} has settled it anew since. Next: take another one.")
+    due = case((c.due == 0, now), else_=None)
+    connection.execute(update(verdicts).where(c.seq == row[0]).values(withdrawn_at=now, due=due))
     return row[1]
+
+
+def _note(connection: Connection, now: datetime, by: str, what: str, decision: str, why: str = "") -> None:
+    said = {"by": plain(by), "what": what, "subject": plain(decision), "detail": plain(why)}
+    connection.execute(insert(actions), {**said, "at": micros(now)})
+
+
+def _newest() -> ScalarSelect[Any]:
+    """The number of the verdict that counts on a review's decision."""
+    newest = select(func.max(verdicts.c.seq)).where(verdicts.c.decision == _c.decision, queries.counts())
+    return newest.correlate(reviews).scalar_subquery()
 
 
 def _look(row: Row, drawn: float | None) -> tuple[str, float] | None:
@@ -301,11 +339,16 @@ def _concluded(row: Sequence[Any]) -> Settled:
     return Settled(decode(decision, Record), decode(verdict, Verdict), moment(at), look)
 
 
-def _one(connection: Connection, seq: int) -> Review:
-    return _review(connection.execute(_joined().where(_c.seq == seq)).mappings().one())
+def _draft(by: str, answer: Fields | None) -> Row:
+    return {"draft": encode(answer) if answer else None, "drafted_by": plain(by)}
 
 
-def _review(row: Mapping[Any, Any]) -> Review:
+def _one(connection: Connection, seq: int, by: str = "") -> Review:
+    return _review(connection.execute(_joined().where(_c.seq == seq)).mappings().one(), by)
+
+
+def _review(row: Mapping[Any, Any], by: str) -> Review:
+    draft = row["draft"] if row["drafted_by"] == plain(by) else None
     return Review(
         row["seq"],
         decode(row["record"], Record),
@@ -313,14 +356,20 @@ def _review(row: Mapping[Any, Any]) -> Review:
         moment(row["at"]),
         row["holder"] or None,
         moment(row["until"]) if row["holder"] else None,
-        None if row["draft"] is None else decode(row["draft"], dict[str, Any]),
+        None if draft is None else decode(draft, dict[str, Any]),
     )
 
 
-def _taken(connection: Connection, seq: int, now: datetime) -> ReviewTaken:
+def _taken(connection: Connection, seq: int, now: datetime, back: str = "") -> ReviewTaken:
     row = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one_or_none()
     if row is None:
         return ReviewTaken(f"There is no review {seq}. Next: take another one.")
+    if row["settled_at"] is not None and back and row["settled_by"] == plain(back):
+        id_ = _one(connection, seq).record.decision.id
+        return ReviewTaken(
+            f"You settled this at {moment(row['settled_at']):%Y-%m-%d %H:%M} UTC, too long ago to take it back. Next: settle it "
+            f"anew: rung review WORKLOAD --settle {id_}, or POST /v1/decisions/{id_}/feedback; who was told is told again."
+        )
     if row["settled_at"] is not None:
         return ReviewTaken(f"{row['settled_by'] or 'Somebody'} has settled this already. Next: take another one.")
     if row["until"] < micros(now) or not row["holder"]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     literal,
 )
 
-VERSION = "0005"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
+VERSION = "0006"  # the newest migration, written here so that opening an up-to-date ledger need not import Alembic
 
 tables = MetaData()
 Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself only in an INTEGER primary key
@@ -63,7 +63,11 @@ verdicts = Table(
     Column("body", LargeBinary, nullable=False),
     Column("score", Double),
     Column("withdrawn_at", BigInteger),  # from then on it counts for nothing; the row stays
+    Column("workload", Text, nullable=False, server_default=""),
+    Column("discarded", Text),  # the look that was put aside: the row holds who and why, is no verdict, and never counts
+    Column("due", BigInteger),  # since when whoever asked is to be told of it, or that it was taken back; 0 once they are
     Index("verdicts_by_decision", "decision", "seq"),
+    Index("verdicts_due", "workload", "due"),
 )
 
 # What people are to look at: a row for each decision left to them, for each answer drawn at random, for each blind second look.
@@ -82,12 +86,12 @@ reviews = Table(
     Column("holder", Text, nullable=False, server_default=""),
     Column("until", BigInteger, nullable=False, server_default="0"),
     Column("draft", LargeBinary),
+    Column("drafted_by", Text),  # nobody else is shown it
     Column("settled_at", BigInteger),
     Column("settled_by", Text),
     Column("wrong", Boolean),
     Column("seconds", Double),
     Column("body", LargeBinary),
-    Column("told", Boolean, nullable=False, server_default=false()),  # its verdict was posted to whoever asked
     Index("reviews_by_decision", "decision", "look", unique=True),
 )
 _unsettled = reviews.c.settled_at.is_(None)
@@ -95,8 +99,6 @@ Index("reviews_open", reviews.c.workload, reviews.c.at, reviews.c.seq, sqlite_wh
 Index("reviews_settled", reviews.c.workload, reviews.c.settled_at)
 _sampled = reviews.c.look == literal("sample", literal_execute=True)
 Index("reviews_sampled", reviews.c.workload, reviews.c.settled_at, sqlite_where=_sampled, postgresql_where=_sampled)
-_untold = reviews.c.settled_at.is_not(None) & ~reviews.c.told
-Index("reviews_untold", reviews.c.workload, reviews.c.settled_at, sqlite_where=_untold, postgresql_where=_untold)
 
 # Sums over decisions, kept in the transaction that records them: pages must not read a million rows.
 hours = Table(

@@ -80,8 +80,8 @@ def judged(connection: Connection, trial: str, after: int, until: int) -> list[J
     query = select(*told).join(decisions)
     mine = func.coalesce(decisions.c.trial, "") == trial  # out of the index's reach: SQLite would begin with all of the trial
     query = query.where(mine, decisions.c.outcome != Outcome.REVIEW.value, c.seq > after, c.seq <= until)
-    first = ~exists().where(earlier.c.decision == c.decision, earlier.c.seq < c.seq)
-    found = connection.execute(query.where(first).order_by(c.seq).limit(PORTION))
+    first = ~exists().where(earlier.c.decision == c.decision, earlier.c.seq < c.seq, earlier.c.discarded.is_(None))
+    found = connection.execute(query.where(first, c.discarded.is_(None)).order_by(c.seq).limit(PORTION))
     return [Judged(*row[:5], row[5] // _HOUR, row[6], decode(row[7], Verdict).answer) for row in found]
 
 

@@ -32,10 +32,10 @@ class Like:
     likeness: float
 
 
-def similar(ledger: Ledger, workload: Workload, question: Question, limit: int = 3) -> Sequence[Like]:
-    """Of the cases settled last those that are most like this one, the likest first; never the case itself. What few of them say
-    counts more there than what they all say."""
-    settled = [each for each in ledger.queue.latest(workload.name) if each.record.decision.id != question.decision]
+def similar(ledger: Ledger, workload: Workload, question: Question, by: str, limit: int = 3) -> Sequence[Like]:
+    """Of the cases settled last those that are most like this one, the likest first; never the case itself, nor one that this
+    person may be asked about yet. What few of them say counts more there than what they all say."""
+    settled = [each for each in ledger.queue.latest(workload.name, by=by) if each.record.decision.id != question.decision]
     texts = [each.record.case.text for each in settled]
     likest = sorted(zip(likeness(question.text, texts, rare=True), range(len(settled)), strict=True), reverse=True)[:limit]
     scores = likeness(question.text, [texts[at] for _, at in likest])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rung.cascade.checks import open_checks
 from rung.cascade.templates import open_templates
@@ -13,6 +13,8 @@ from rung.ledger import Ledger, Record, Review
 from rung.review.drawing import looks_again
 from rung.review.questions import best_attempt
 from rung.workload import Workload
+
+UNDO = timedelta(hours=1)  # in which a person may take back what they settled or discarded
 
 
 class ReviewError(RungError):
@@ -72,9 +74,9 @@ def settle_review(
 
 
 def undo(ledger: Ledger, workload: Workload, review: int, by: str, at: datetime) -> Review:
-    """Take back what the same person settled in the queue: it is open again, held by them, and their answer its draft. Raises
-    `ReviewTaken`."""
-    return ledger.queue.reopen(review, by, at, at + workload.review.lease)
+    """Take back what the same person settled or discarded in the queue: it is open again, held by them, their answer the draft.
+    Raises `ReviewTaken`, also where that was longer than `UNDO` ago: then it is settled anew, as by anybody."""
+    return ledger.queue.reopen(review, by, at, at + workload.review.lease, at - UNDO)
 
 
 def _complete(workload: Workload, record: Record, verdict: Verdict) -> Verdict:

@@ -117,10 +117,9 @@ def _open(ledger: Ledger, workload: Workload, decision_id: str, visitor: str) ->
     review = ledger.queue.open_on(decision_id, visitor)
     answer = best_attempt(record.decision).answer
     copied = open_finder(workload)(record.case.text, {} if answer is None else answer.fields)
-    blind = review is not None and review.look == "second"
+    blind = ledger.queue.blind(decision_id, visitor)
     said: Sequence[Said] = () if blind else ledger.history(decision_id)
-    counts = [one.verdict.by for one in said if not one.withdrawn and not one.second]
-    told = {"review": review, "blind": blind, "said": said, "settled": counts[-1] if counts else ""}
+    told = {"review": review, "blind": blind, "said": said, "came": None if blind else ledger.conclusion(decision_id)}
     return {"record": record, "pieces": [*pieces(record.case.text, copied)], **told}
 
 

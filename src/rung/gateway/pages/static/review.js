@@ -64,8 +64,8 @@ const settle = (discard = false) =>
   once(async () => {
     if (!review) return;
     const seconds = (performance.now() - shownAt) / 1000;
-    const said = discard ? { discard: true } : { answer: given(), note: at("note").value };
-    const reply = await call(`/v1/reviews/${review.id}/settle`, { ...said, seconds, next: { wanted: filter() } });
+    const said = { answer: given(), note: at("note").value, discard, seconds, next: { wanted: filter() } };
+    const reply = await call(`/v1/reviews/${review.id}/settle`, said);
     last = review.id;
     say(discard ? "Discarded." : "Settled.");
     count(-1);

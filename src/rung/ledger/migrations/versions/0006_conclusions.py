@@ -1,0 +1,32 @@
+"""Verdicts that callers are told by themselves, cases put aside as rows, and whose draft one is."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+_WORKLOAD = "UPDATE verdicts SET workload = (SELECT d.workload FROM decisions d WHERE d.seq = verdicts.decision)"
+_TOLD = "UPDATE verdicts SET due = 0 WHERE decision IN (SELECT decision FROM reviews WHERE told)"
+_UNTOLD = """
+UPDATE verdicts SET due = at WHERE seq IN (
+    SELECT MAX(v.seq) FROM verdicts v JOIN reviews r ON r.decision = v.decision
+    WHERE v.withdrawn_at IS NULL AND r.settled_at IS NOT NULL AND NOT r.told
+    AND (r.look = 'unsure' OR r.look = 'sample' AND r.wrong) GROUP BY v.decision
+)
+"""
+
+
+def upgrade() -> None:
+    """Keep with each verdict what was kept with its review."""
+    op.add_column("verdicts", sa.Column("workload", sa.Text, nullable=False, server_default=""))
+    op.add_column("verdicts", sa.Column("discarded", sa.Text))
+    op.add_column("verdicts", sa.Column("due", sa.BigInteger))
+    op.add_column("reviews", sa.Column("drafted_by", sa.Text))
+    for statement in (_WORKLOAD, _TOLD, _UNTOLD, "UPDATE reviews SET drafted_by = holder WHERE draft IS NOT NULL"):
+        op.execute(statement)
+    op.create_index("verdicts_due", "verdicts", ["workload", "due"])
+    op.drop_index("reviews_untold", "reviews")
+    op.drop_column("reviews", "told")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from rung.monitor.cases import Cases, restore
-from rung.monitor.drift import budget, compare
+from rung.monitor.drift import budget, compare, discover
 from rung.monitor.signals import Finding
 from rung.statistics.binomial import lower_bound
 from rung.statistics.hypergeometric import at_least, chances, two_sided
@@ -61,11 +61,24 @@ def test_the_chances_of_a_blind_draw_are_the_hypergeometric_ones(drawing: tuple[
     exact, counts = stats.hypergeom(population, marked, drawn), np.arange(drawn + 1)
     found = chances(population, marked, drawn)
     assert found == pytest.approx(exact.pmf(counts), rel=1e-8, abs=1e-12)
-    assert at_least(found) == pytest.approx(exact.sf(counts - 1), rel=1e-8, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4))
+def test_no_count_of_several_blind_draws_is_likelier_than_its_bound(drawings: list[tuple[int, float, float]]) -> None:
+    sizes = [(population, round(marked * population), round(drawn * population)) for population, marked, drawn in drawings]
+    together, expected = np.ones(1), 0.0
+    for population, marked, drawn in sizes:
+        together = np.convolve(together, chances(population, marked, drawn))
+        expected += drawn * marked / population
+    counts = np.arange(len(together))
+    bounds = at_least(counts, len(together) - 1, np.full(len(together), expected / max(1, len(together) - 1)))
+    assert (together[::-1].cumsum()[::-1] <= bounds + 1e-9).all()
 
 
 def test_a_tail_far_out_is_exact_too() -> None:
-    assert at_least(chances(5000, 1000, 64))[60] == pytest.approx(stats.hypergeom(5000, 1000, 64).sf(59), rel=1e-7, abs=0)
+    bound = at_least(np.array([60]), 64, np.array([0.2]))
+    assert bound == pytest.approx(stats.binom(64, 0.2).sf(59), rel=1e-7, abs=0)
+    assert stats.hypergeom(5000, 1000, 64).sf(59) < bound[0] < 1e-35
     assert two_sided(60, chances(5000, 1000, 64)) < 1e-35
 
 
@@ -122,6 +135,46 @@ def test_a_new_kind_at_five_per_cent_of_a_thousand_cases_is_found_and_shown_as_a
     assert len(set(largest.members) & set(new.tolist())) >= max(40, 0.9 * largest.size)
     assert set(largest.examples) <= set(new.tolist()) and len(largest.examples) == 5
     assert largest.reference_share < 0.01 < 0.03 < largest.share
+
+
+NIGHT = KINDS  # a kind that comes between midnight and six, when a twentieth of all cases come
+
+
+def of_the_clock(chance: np.random.Generator, hours: NDArray[np.intp]) -> Cases:
+    """Traffic at these hours of the day; at night a tenth is of a kind that does not come by day."""
+    kinds = np.where((hours < 6) & (chance.random(len(hours)) < 0.1), NIGHT, chance.integers(0, KINDS, len(hours)))
+    return Cases(embeddings=traffic(chance, len(hours), kinds).embeddings, hours=hours)
+
+
+def around_the_clock(chance: np.random.Generator, cases: int) -> NDArray[np.intp]:
+    return np.where(chance.random(cases) < 0.05, chance.integers(0, 6, cases), chance.integers(6, 24, cases))
+
+
+def test_what_comes_every_night_is_not_new_at_night_and_what_never_came_is() -> None:
+    chance = np.random.default_rng(7)
+    week = of_the_clock(chance, around_the_clock(chance, 20000))
+    night = of_the_clock(chance, chance.integers(2, 4, 1000))
+    at_night = np.isin(week.hours, night.hours)
+    reference = Cases(embeddings=week.embeddings[at_night], hours=week.hours[at_night])
+    assert not discover(reference, night, 0.01).drifted
+    mixed = replace(week, embeddings=week.embeddings[:6000], hours=week.hours[:6000])
+    assert not discover(mixed, night, 0.01).drifted  # nor where the hours' cases lie among others
+    assert compare(Cases(embeddings=mixed.embeddings), Cases(embeddings=night.embeddings), 0.01)[0].drifted
+    by_day = replace(night, hours=night.hours + 8)
+    among_the_days = np.isin(week.hours, by_day.hours)
+    found = discover(
+        Cases(embeddings=week.embeddings[among_the_days], hours=week.hours[among_the_days]), by_day, budget(0.003) / 2
+    )
+    assert found.drifted and found.signal == "novelty" and len(found.clusters[0].examples) == 5
+
+
+def test_at_each_hour_apart_false_discoveries_are_no_more_than_promised() -> None:
+    runs, alarms = 150, 0
+    for run in range(runs):
+        chance = np.random.default_rng([9, run])
+        past, here = of_the_clock(chance, around_the_clock(chance, 500)), of_the_clock(chance, chance.integers(4, 8, 150))
+        alarms += discover(past, here, 0.05).drifted
+    assert lower_bound(alarms, runs, 0.999) <= 0.05
 
 
 def test_two_new_kinds_are_two_clusters(reference: Cases) -> None:

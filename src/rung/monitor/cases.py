@@ -19,8 +19,9 @@ class Cases:
     """Many cases, or the reference that others are compared with; position `i` of each column is case `i`.
 
     A column that is empty was not observed. `embeddings` [n, width] have length one; `lengths` are characters; a `label` is the
-    answer's, None where there was no answer, as is a `confidence` (0..1) that is NaN. The reviews stand beside, with as many
-    places as there were: what was `stated` (0..1) of an answer, and whether a person found it `right`.
+    answer's, None where there was no answer, as is a `confidence` (0..1) that is NaN; `hours` are of the day (0..23) when a case
+    came. The reviews stand beside, with as many places as there were: what was `stated` (0..1) of an answer, and whether a person
+    found it `right`.
     """
 
     embeddings: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
@@ -29,12 +30,13 @@ class Cases:
     labels: Sequence[str | None] = ()
     confidences: Floats = field(default_factory=lambda: np.empty(0))
     tiers: Sequence[str] = ()
+    hours: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     stated: Floats = field(default_factory=lambda: np.empty(0))
     right: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
 
     def __post_init__(self) -> None:
         """Raises ValueError where columns are not equally long, or an embedding is not finite."""
-        columns = (self.embeddings, self.lengths, self.languages, self.labels, self.confidences, self.tiers)
+        columns = (self.embeddings, self.lengths, self.languages, self.labels, self.confidences, self.tiers, self.hours)
         if len({len(column) for column in columns} - {0}) > 1 or len(self.stated) != len(self.right):
             raise ValueError("the columns of the cases are not equally long")
         if not np.isfinite(self.embeddings).all():

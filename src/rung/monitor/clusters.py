@@ -2,11 +2,12 @@
 clusters of them. Knows nothing about texts, labels or releases.
 
 The test: take a case of the window and its k nearest cases of both together. If nothing has moved, which of these are of the
-window is a matter of chance, and their number is hypergeometric, exactly. There are as many such tests as cases times
-`SIZES`, and the smallest chance is multiplied by that (Bonferroni). Nearest neighbours for two samples: Schilling 1986 and Henze
-1988, who add the counts up; a new kind of case is local, and its neighbourhood is where it shows. Measured on Banking77 with a
-twentieth of a new intent among 1,000 cases against 3,000, this finds 48 of 48, MMD 33, distance to the reference 6, and a linear
-classifier of window against reference 2 (`benchmarks/drift.py`).
+window is a matter of chance: each with the share that the window has of all cases, or of those of the case's own hour. How many
+are is then hypergeometric, or a sum of such numbers, one for each hour; its tail is bounded by the binomial one. There are as
+many such tests as cases times `SIZES`, and the smallest chance is multiplied by that (Bonferroni). Nearest neighbours for two
+samples: Schilling 1986 and Henze 1988, who add the counts up; a new kind of case is local, and its neighbourhood is where it
+shows. Measured on Banking77 with a twentieth of a new intent among 1,000 cases against 3,000, this finds 48 of 48, MMD 33,
+distance to the reference 6, and a linear classifier of window against reference 2 (`benchmarks/drift.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rung.statistics.hypergeometric import at_least, chances
+from rung.statistics.hypergeometric import at_least
 
 SIZES = (16, 32, 64, 256)  # cases in a neighbourhood: a new intent is small, a new way of writing wide
 JOINED = 16  # two moved cases belong together when each is among the nearest so many of the other,
@@ -68,9 +69,14 @@ class Surroundings:
     chance: NDArray[np.float64]
 
 
-def look_around(reference: Embeddings, window: Embeddings) -> Surroundings:
-    """The surroundings of each case of a window, neither side empty; about 0.3 s for 1,000 cases against 6,000."""
+def look_around(reference: Embeddings, window: Embeddings, shares: NDArray[np.float64] | None = None) -> Surroundings:
+    """The surroundings of each case of a window, neither side empty; about 0.3 s for 1,000 cases against 6,000.
+
+    Without drift, a case is of the window with a chance of `shares` [reference and window]: of all cases alike, or of those with
+    which it may change places. By default that is every other.
+    """
     cases = len(reference) + len(window)
+    shares = np.full(cases, len(window) / cases) if shares is None else shares
     # Shuffled, so that equal texts come in an order that knows nothing of where they are from.
     order = np.random.default_rng(0).permutation(cases)
     pooled, place = np.concatenate([reference, window])[order], np.argsort(order)[len(reference) :]
@@ -83,9 +89,10 @@ def look_around(reference: Embeddings, window: Embeddings) -> Surroundings:
         ranks = np.argsort(-np.take_along_axis(alike, found, axis=1), axis=1, kind="stable")
         nearest[start : start + _ROWS] = order[np.take_along_axis(found, ranks, axis=1)]
     sizes = sorted({min(size, most) for size in SIZES})
-    counts = np.cumsum(nearest >= len(reference), axis=1, dtype=np.intp)[:, [size - 1 for size in sizes]]
-    tails = [at_least(chances(cases - 1, len(window) - 1, size)) for size in sizes]
-    each = np.stack([tail[counts[:, at]] for at, tail in enumerate(tails)], axis=1)
+    ends = [size - 1 for size in sizes]
+    counts = np.cumsum(nearest >= len(reference), axis=1, dtype=np.intp)[:, ends]
+    expected = np.cumsum(shares[nearest], axis=1)[:, ends]
+    each = np.stack([at_least(counts[:, at], size, expected[:, at] / size) for at, size in enumerate(sizes)], axis=1)
     best, rows = each.argmin(axis=1), np.arange(len(window))
     return Surroundings(nearest, np.array(sizes)[best], counts[rows, best], np.minimum(1.0, len(sizes) * each[rows, best]))
 

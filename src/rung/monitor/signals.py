@@ -2,7 +2,7 @@
 nothing about what is drift.
 
 A test compares groups of cases, chosen without a look at which are of the window: does one hold more or fewer of the window's
-than chance puts there? That number is hypergeometric, so the p-values are exact at any size (Fisher), and multiplied by the
+than chance puts there? That number is hypergeometric, so the p-values hold at any size (Fisher), and are multiplied by the
 number of groups (Bonferroni).
 """
 
@@ -25,7 +25,9 @@ CUTS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # of lengths and confidences, th
 BAND = 16  # reviews, in the bands of like confidence in which they are compared
 FAR = 0.01  # the share of the reference that is out of scope
 
-Signal: TypeAlias = Literal["embedding", "out_of_scope", "length", "language", "label", "confidence", "tier", "calibration"]
+Signal: TypeAlias = Literal[
+    "embedding", "out_of_scope", "length", "language", "label", "confidence", "tier", "calibration", "novelty"
+]
 Values: TypeAlias = NDArray[np.float64]
 
 
@@ -75,7 +77,7 @@ class _Group:
 def examine(reference: Cases, window: Cases, around: Surroundings | None) -> Iterator[Finding]:
     """A finding for each signal that both sides observed; `around` are the window's surroundings, if both have embeddings."""
     if around is not None:
-        yield _crowding(around, len(reference.embeddings))
+        yield crowding("embedding", "cases in the place where this window's crowd most", around, len(reference.embeddings))
         if len(reference.embeddings) > 1:
             yield _distance(reference.embeddings, window.embeddings)
     names = "texts of at most {:,.0f} characters", "texts longer than {:,.0f} characters"
@@ -88,15 +90,14 @@ def examine(reference: Cases, window: Cases, around: Surroundings | None) -> Ite
     yield from _reviewed(reference, window)
 
 
-def _crowding(around: Surroundings, before: int) -> Finding:
+def crowding(signal: Signal, name: str, around: Surroundings, before: int) -> Finding:
+    """Of the places around each case of a window, the one in which the window's crowd least likely by chance."""
     window = len(around.chance)
     best = int(around.chance.argmin())
     inside = int(around.inside[best]) + 1  # and the case in the middle
     rest = int(around.size[best]) + 1 - inside
     p = min(1.0, window * float(around.chance[best]))
-    places = moved(around)
-    name = "cases in the place where this window's crowd most"
-    return _finding("embedding", name, (rest / before, inside / window), (before, window), p, places)
+    return _finding(signal, name, (rest / before, inside / window), (before, window), p, moved(around))
 
 
 def _distance(reference: Embeddings, window: Embeddings) -> Finding:

@@ -66,7 +66,6 @@ EVIDENCE = Evidence(
     people=120,
     escalated=1 - 1000 / 1200,
     times=times_of([0.0042] * 490 + [0.29] * 4 + [0.31] * 6),
-    cost=0.000125,
     metrics=replace(measure(SMALL, [], []), cost=Estimate(0.000125, 0.000101, 0.00015, 1200)),
 )
 
@@ -193,7 +192,7 @@ def test_evidence_counts_each_tier_the_people_and_the_money() -> None:
         TierEvidence("vendor/large", 1, 0, upper_bound(0, 1, 0.95)),
     )
     assert (evidence.cases, evidence.answered, evidence.wrong, evidence.people, sum(ticks)) == (4, 3, 1, 1, 4)
-    assert (evidence.escalated, evidence.left.count, evidence.cost) == (0.5, 2, 0.25)
+    assert (evidence.escalated, evidence.left.count, evidence.document()["cost"]) == (0.5, 2, 0.25)
     assert (len(evidence.times), evidence.times.rate, evidence.times["p99"].seconds) == (4, None, pytest.approx(4.0))
     assert [(one.accuracy.count, one.accuracy.of) for one in evidence.metrics.fields] == [(3, 4)]
 

@@ -43,8 +43,8 @@ class TierEvidence:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the test split showed. `times` are of `TIMED` cases at most, spread over all, which arrive as in a busy hour of the
-    stated volume; one at a time where none is stated, or so little that cases would not meet; `cost` is in US dollars per case;
-    `metrics` is everything else."""
+    stated volume; one at a time where none is stated, or so little that cases would not meet. `tiers` are all of the
+    cascade, reached or not, with the bound that the promise asks for; `metrics` is everything else."""
 
     promise: Promise
     threshold: Threshold
@@ -53,7 +53,6 @@ class Evidence:
     people: int
     escalated: float
     times: Times
-    cost: float
     metrics: Metrics
 
     @property
@@ -82,6 +81,7 @@ class Evidence:
         return {
             **asdict(replace(self, metrics=None, times=None)),  # pyright: ignore[reportArgumentType]  # have documents of their own
             "times": self.times.document(),
+            "cost": metrics["cost_usd_per_case"]["value"] if metrics["cost_usd_per_case"] else 0.0,
             "escalated_between": [self.left.low, self.left.high],
             "metrics": metrics,
             "answered": self.answered,
@@ -121,7 +121,6 @@ async def evaluate(
         people=sum(decision.tier == PERSON for decision in decisions),
         escalated=1 - _by_specialists(tiers) / max(len(agreed), 1),
         times=times,
-        cost=sum(decision.cost for decision in decisions) / max(len(agreed), 1),
         metrics=measure(workload, agreed, decisions),
     )
     return evidence, decisions
@@ -194,4 +193,4 @@ def describe_outcome(evidence: Evidence, name: str, part: str = "test") -> str:
 def spell_cost(evidence: Evidence) -> str:
     """US dollars a case and the 95 % interval: `$0.000125 ($0.000101 to $0.000150)`."""
     cost = evidence.metrics.cost
-    return f"${evidence.cost:.6f}" + (f" (${cost.low:.6f} to ${cost.high:.6f})" if cost else "")
+    return f"${cost.value:.6f} (${cost.low:.6f} to ${cost.high:.6f})" if cost else "$0.000000"

@@ -187,6 +187,14 @@ def test_a_gateway_with_a_key_in_force_asks_for_it(guarded: Path, call: Caller) 
             assert "weather" in str(ada.chat.completions.create(**question).choices[0].message.content)
 
 
+def test_behind_a_proxy_the_gateway_is_open_to_nobody(guarded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    with served(guarded) as (_, url):
+        stranger = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        with stranger, pytest.raises(openai.AuthenticationError):
+            stranger.models.list()
+
+
 def test_revoking_the_last_key_does_not_open_the_gateway(guarded: Path, call: Caller) -> None:
     call("keys", "add", guarded, "ada")
     call("keys", "revoke", guarded, "ada")

@@ -255,7 +255,7 @@ class Ledger:
         """The key of this digest, if it is in force."""
         with self._transaction() as connection:
             row = connection.execute(_KEYS.where(keys.c.digest == digest, keys.c.revoked_at.is_(None))).one_or_none()
-        return row and _key(*row)
+        return None if row is None else _key(*row)
 
     def revoke_key(self, name: str, at: datetime) -> None:
         """Shut a key out from now on. Raises KeyRefused if no key of that name is in force."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,7 +31,7 @@ def routes(site: Site) -> list[Route]:
     async def show(request: Request) -> Response:
         everybody, done = await asyncio.to_thread(people.list), await asyncio.to_thread(people.actions, LATEST)
         keys = [key for key in await asyncio.to_thread(site.ledger.list_keys) if not key.revoked]
-        data = {"people": everybody, "keys": keys, "actions": done, "may": MAY, "latest": LATEST}
+        data: dict[str, Any] = {"people": everybody, "keys": keys, "actions": done, "may": MAY, "latest": LATEST}
         return site.render(request, "people.html", title="People", **data)
 
     async def change(request: Request) -> Response:

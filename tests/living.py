@@ -34,9 +34,9 @@ def populate(
     run(write())
     for record in records:
         waits = record.drawn is not None or record.decision.outcome is Outcome.REVIEW
-        if waits and chance.random() < 0.7:
+        if waits and (record.drawn or chance.random() < 0.7):
             right = dict(record.decision.attempts[-1].answer.fields)
-            if chance.random() < 0.05:
+            if chance.random() < 0.03:
                 right["intent"] = chance.choice(INTENTS)
             by = chance.choice(("ann", "ben", "cleo"))
             settle(ledger, Verdict(record.decision.id, right, by), record.at + timedelta(hours=chance.random()))
@@ -61,7 +61,7 @@ def _record(chance: random.Random, workload: str, at: datetime, n: int, release:
         )
     else:
         decision = Decision(case.id, Outcome.REVIEW, None, sure, "person", release, 0.0, 0.006, (small,))
-    drawn = 0.1 if decision.answer is not None and chance.random() < 0.1 else None
+    drawn = 0.02 if decision.answer is not None and chance.random() < 0.1 else None
     return Record(workload, case, decision, at, drawn=drawn)
 
 

@@ -139,7 +139,7 @@ def test_known_promises_need_no_more_reviews_and_say_their_numbers() -> None:
     assert (kept.more, broken.more) == (0, 0)
     assert kept.sentence.startswith("Kept: 0 of 500 reviewed answers were wrong, which proves at least 0.00% and at most ")
     assert broken.proof is not None
-    assert f"Broken: {broken.proof[0]} of {broken.proof[1]} answers reviewed in a row were wrong" in broken.sentence
+    assert f"Broken: of {broken.proof[1]} sampled answers in a row {broken.proof[0]} were wrong" in broken.sentence
     assert broken.document()["proof"] == {"wrong": broken.proof[0], "reviewed": broken.proof[1]}
 
 
@@ -147,6 +147,19 @@ def test_the_share_is_that_among_all_answers_not_among_those_reviewed() -> None:
     seen = standing(np.array([True, True, False]), np.array([0.2, 0.2, 1.0]))
     assert (seen.wrong, seen.reviewed) == (2, 3)
     assert seen.share == pytest.approx(0.4 / 1.4)
+
+
+def test_what_nobody_judged_speaks_for_no_claim() -> None:
+    right, unjudged = np.zeros(400), np.full(400, np.nan)
+    assert standing(right).state == "kept"
+    some = np.where(np.arange(400) % 20 == 0, unjudged, right)  # a twentieth might be wrong
+    seen = standing(some)
+    assert (seen.state, seen.reviewed, seen.unjudged, seen.share) == ("unknown", 380, 20, 0.0)
+    assert seen.at_most > 0.05 and seen.at_least == 0.0
+    assert "nobody judged 20 more" in seen.sentence
+    broken = np.where(np.arange(60) % 4 == 0, 1.0, np.nan)
+    assert standing(broken).proof is not None  # a quarter is wrong whatever the others are
+    assert standing(np.where(np.arange(400) % 100 == 0, 1.0, np.nan)).proof is None
 
 
 @settings(deadline=None)

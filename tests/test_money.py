@@ -89,8 +89,10 @@ def test_what_is_measured_comes_before_what_is_stated_and_says_so() -> None:
     assert (stated["review_seconds"].value, stated["review_seconds"].source) == (100.0, "the workload file")
     assert stated["tokens_in"].source.startswith("assumed")
     assert (stated["price_in"].value, stated["price_in"].source) == (2.0, "the price of large")
-    measured = assume(WORKLOAD, usage, Effort(30, 20, 240.0), Tokens(310.0, 20.0, 0.8, 12))
-    assert (measured["review_seconds"].value, measured["review_seconds"].source) == (12.0, "measured, 20 reviews")
+    measured = assume(WORKLOAD, usage, Effort(40, 30, 360.0), Tokens(310.0, 20.0, 0.8, 12))
+    assert (measured["review_seconds"].value, measured["review_seconds"].source) == (12.0, "measured, 30 reviews")
+    few = assume(WORKLOAD, usage, Effort(40, 29, 10.0), None)
+    assert few["review_seconds"].source == "the workload file"
     assert (measured["tokens_in"].value, measured["tokens_in"].source) == (310.0, "measured, 12 answers")
 
 

@@ -13,7 +13,7 @@ from scipy.stats import beta
 from records import NOON, accepted, for_review, record
 from records import settle as from_queue
 from rung.core import Decision, Outcome, Verdict
-from rung.ledger import Ledger
+from rung.ledger import Ledger, Promotion
 from rung.monitor import report
 from rung.workload import Boundary, Endpoint, EndpointTier, Limits, Price, Promise, SpecialistTier, Workload
 
@@ -84,7 +84,8 @@ def test_the_document_has_the_same_numbers_with_their_units(ledger: Ledger) -> N
 
 
 def test_the_document_and_the_text_tell_the_promise_and_the_money_alike(ledger: Ledger) -> None:
-    record(ledger, *(drawn := [accepted() for _ in range(40)]), drawn=0.5)
+    ledger.promote(Promotion("support", "r1", NOON, "ann", ""), None, {})
+    record(ledger, *(drawn := [accepted() for _ in range(40)]), drawn=0.02)
     settle(ledger, drawn, wrong=20)
     said = report(ledger, WORKLOAD, now=NOON + timedelta(hours=10))
     document = json.loads(json.dumps(said.document()))

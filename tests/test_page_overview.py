@@ -32,7 +32,7 @@ def reviewed(ledger: Ledger, answers: int, wrong: int, ago: timedelta = timedelt
     """Answers drawn at random some time ago and settled then."""
     at = datetime.now(UTC) - ago
     drawn = [accepted(release=RELEASE) for _ in range(answers)]
-    record(ledger, *drawn, at=at, drawn=0.5)
+    record(ledger, *drawn, at=at, drawn=0.02)
     for n, decision in enumerate(drawn):
         settle(
             ledger,

@@ -18,7 +18,7 @@ from records import settle
 from rung.cascade.promise import Judged
 from rung.core import Answer, Attempt, Case, Decision, Outcome, Verdict
 from rung.evaluation import GateError
-from rung.ledger import Record, Reviewed
+from rung.ledger import Drawn, Record
 from rung.models.encoder import Encoder
 from rung.release import Release, current_release, ledger_of
 from rung.statistics.binomial import lower_bound
@@ -270,7 +270,7 @@ def test_of_answers_drawn_because_they_were_unsure_as_many_count_as_a_plain_draw
     confidence = sure(chance, 40_000)
     shares = 0.05 + 0.5 * (1 - confidence) / (1 - LEVEL)
     drawn = np.flatnonzero(chance.random(40_000) < shares)
-    reviewed = [Reviewed(int(at), "r", "specialist", float(shares[at]), float(confidence[at]), False, NOW) for at in drawn]
+    reviewed = [Drawn(int(at), "r", "specialist", float(shares[at]), float(confidence[at]), NOW, False, True) for at in drawn]
     plain = thinned(reviewed, 0.05)
     assert abs(len(plain) - 2000) < 5 * 2000**0.5
     assert np.mean([one.confidence for one in plain]) == pytest.approx(confidence.mean(), abs=0.003)

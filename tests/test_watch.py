@@ -17,14 +17,14 @@ from rung.core import Case, Verdict
 from rung.gateway.watching import Watch
 from rung.ledger import Alarm, Ledger, Promotion, Record
 from rung.monitor import stream as streams
-from rung.monitor.standings import WHOLE, standings
+from rung.monitor.standings import OVERDUE, WHOLE, standings
 from rung.monitor.stream import Stream
 from rung.workload import Webhook, Workload
 
 WRONG, RIGHT = {"intent": "other", "order": None}, {"intent": "refund", "order": None}
 
 
-def reviewed(ledger: Ledger, wrong: int, of: int, release: str = RELEASE, share: float = 1.0, channel: str = "web") -> None:
+def reviewed(ledger: Ledger, wrong: int, of: int, release: str = RELEASE, share: float = 0.02, channel: str = "web") -> None:
     """So many drawn answers, evenly wrong."""
     cases = [Case("hello", {"channel": channel}) for _ in range(of)]
     decisions = [accepted(id=case.id, release=release, answer=RIGHT) for case in cases]
@@ -68,6 +68,40 @@ def test_answers_drawn_more_often_count_for_less(tmp_path: Path, ledger: Ledger)
     reviewed(ledger, 20, 100, share=0.2)
     found = standings(ledger, of, RELEASE)[WHOLE]
     assert found.share == pytest.approx(20 * 0.1 / (100 + 100 * 0.1), rel=0.2)
+
+
+def test_who_chooses_what_to_settle_does_not_choose_what_counts(tmp_path: Path, ledger: Ledger) -> None:
+    of = workload(tmp_path)
+    cases = [accepted(release=RELEASE, answer=RIGHT) for _ in range(400)]
+    now = datetime.now(UTC)
+    record(ledger, *cases, at=now - timedelta(minutes=9), drawn=0.02)
+    for decision in cases[1:]:  # all but the first, one of which is put aside
+        review = ledger.queue.open_on(decision.id, "ann")
+        if decision is cases[200]:
+            ledger.queue.discard(review.seq, "ann", now)
+        else:
+            ledger.queue.settle(review.seq, Verdict(decision.id, RIGHT, "ann"), now, None, False)
+    assert standings(ledger, of, RELEASE)[WHOLE].reviewed == 0  # the first may still turn out to be anything
+    settle(ledger, Verdict(cases[0].id, RIGHT, "ann"), now)
+    found = standings(ledger, of, RELEASE)[WHOLE]
+    assert (found.reviewed, found.unjudged, found.wrong) == (399, 1, 0)
+
+
+def test_what_is_settled_out_of_turn_still_proves_a_promise_broken(tmp_path: Path, ledger: Ledger) -> None:
+    cases = [accepted(release=RELEASE, answer=RIGHT) for _ in range(60)]
+    record(ledger, *cases, at=datetime.now(UTC) - timedelta(minutes=9), drawn=0.02)
+    for decision in cases[1::2]:
+        settle(ledger, Verdict(decision.id, WRONG, "ann"), datetime.now(UTC))
+    found = standings(ledger, workload(tmp_path), RELEASE)[WHOLE]
+    assert found.state == "broken" and "were wrong" in found.sentence
+
+
+def test_an_answer_that_waits_for_days_is_waited_for_no_more(tmp_path: Path, ledger: Ledger) -> None:
+    cases = [accepted(release=RELEASE, answer=RIGHT) for _ in range(3)]
+    record(ledger, *cases, at=datetime.now(UTC) - OVERDUE - timedelta(minutes=1), drawn=0.02)
+    settle(ledger, Verdict(cases[2].id, RIGHT, "ann"), datetime.now(UTC))
+    found = standings(ledger, workload(tmp_path), RELEASE)[WHOLE]
+    assert (found.reviewed, found.unjudged) == (1, 2)
 
 
 # The watch

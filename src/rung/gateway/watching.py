@@ -212,8 +212,8 @@ class Watch:
 
 
 def _evidence(broken: Standing) -> int:
-    """The reviews since the stretch began that proved it."""
-    return broken.reviewed + (broken.proof[1] if broken.proof else 0)
+    """The answers of the sample since the stretch began that proved it."""
+    return broken.reviewed + broken.unjudged + (broken.proof[1] if broken.proof else 0)
 
 
 def _posting(one: Conclusion) -> dict[str, Any]:

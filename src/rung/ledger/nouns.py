@@ -177,6 +177,24 @@ class Reviewed:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """An answer from the random sample, given at `at` (timezone-aware) with `confidence` (0..1), drawn with probability `share`.
+
+    `wrong` or not, as a person settled; None where nobody has, and if it is `closed` nobody will: it was put aside. `seq` names
+    the review.
+    """
+
+    seq: int
+    release: str
+    tier: str
+    share: float
+    confidence: float
+    at: datetime
+    wrong: bool | None
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two people's verdicts on one decision, the second blind to the first."""
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from rung.core import Fields, Outcome, Verdict
 from rung.ledger import history, queries
-from rung.ledger.nouns import Conclusion, Effort, Pair, Record, Review, Reviewed, ReviewTaken, Settled
+from rung.ledger.nouns import Conclusion, Drawn, Effort, Pair, Record, Review, Reviewed, ReviewTaken, Settled
 from rung.ledger.rows import Row, decode, encode, micros, moment, plain
 from rung.ledger.schema import actions, decisions, reviews, verdicts
 
@@ -196,6 +196,14 @@ class Queue:
         query = query.where(_c.wrong.is_not(None)).order_by(_c.settled_at, _c.seq)
         with self._transaction() as connection:
             return [Reviewed(*row[:6], moment(row[6])) for row in connection.execute(query)]
+
+    def drawn(self, workload: str, release: str) -> Sequence[Drawn]:
+        """The random sample of a release's answers, settled or not, in the order in which they were given."""
+        query = select(_c.seq, _c.release, _c.tier, _c.share, _c.confidence, _c.at, _c.wrong, _c.settled_at)
+        query = query.where(_c.workload == plain(workload), _sampled(), _c.release == plain(release)).order_by(_c.seq)
+        with self._transaction() as connection:
+            found = connection.execute(query).all()
+        return [Drawn(*row[:5], moment(row[5]), row[6], row[7] is not None) for row in found]
 
     def latest(self, workload: str, limit: int = 300, by: str = "") -> Sequence[Settled]:
         """What was settled last of what people were asked to look at, newest first; what is to be looked at again only to who

@@ -26,6 +26,7 @@ TYPICAL = {
     "tokens_in": 500.0,
     "tokens_out": 100.0,
 }  # of a large model, where nothing is known
+TIMED = 30  # reviews: the mean of fewer says little of what a review takes
 SIZES = ("tiny", "core", "upper", "frontier")
 
 
@@ -227,8 +228,9 @@ def tokens(workload: Workload, records: Sequence[Record]) -> Tokens | None:
 def assume(workload: Workload, usage: Usage, effort: Effort, used: Tokens | None) -> dict[str, Assumption]:
     """Every number the money rests on, measured where it can be, else from the workload's file, else typical."""
     costs, file = workload.costs, "the workload file"
-    timed = effort.seconds / effort.timed if effort.timed else costs.review_seconds
-    clock = f"measured, {effort.timed:,} reviews" if effort.timed else file
+    enough = effort.timed >= TIMED
+    timed = effort.seconds / effort.timed if enough else costs.review_seconds
+    clock = f"measured, {effort.timed:,} reviews" if enough else file
     machines = max(1, ceil(usage.busy / (3600 * usage.hours * LOAD))) if usage.hours and usage.own else int(usage.own)
     share = usage.left / usage.decisions if usage.decisions else 0.0
     return {

@@ -132,10 +132,10 @@ class Report:
 
 def report(ledger: Ledger, workload: Workload, since: datetime | None = None, now: datetime | None = None) -> Report:
     """What the ledger says about a workload, since a time or altogether, up to now."""
+    now = now or datetime.now(UTC)
     summary = ledger.summary(workload.name, since)
     release = ledger.current_release(workload.name)
-    reviewed = ledger.queue.reviewed(workload.name)
-    mine = [one for one in reviewed if release in (None, one.release)]
+    drawn = ledger.queue.drawn(workload.name, release) if release else ()
     answered = [tier for name, tier in summary.tiers.items() if name != PERSON]
     settled = sum(tier.settled for tier in answered)
     return Report(
@@ -150,8 +150,8 @@ def report(ledger: Ledger, workload: Workload, since: datetime | None = None, no
         p99=summary.p99,
         cost=summary.cost,
         volume=workload.volume,
-        standing=standing(mine, workload.promise),
-        money=_money(ledger, workload, since, now or datetime.now(UTC)),
+        standing=standing(drawn, workload.promise, workload.review.sample, now),
+        money=_money(ledger, workload, since, now),
     )
 
 

@@ -1,6 +1,7 @@
-"""Turns the settled part of the random sample into what is known of the promise: of a release, each tier, each declared slice.
+"""Turns the random sample of a release's answers into what is known of its promise, of each tier's and each declared slice's.
 
-Knows nothing about alarms or how people are asked.
+Knows nothing about alarms or how people are asked. Answers count in the order in which they were given: neither who chooses what
+to look at next, nor who puts an answer aside, chooses what is counted.
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from math import pi
 
 from rung.core import Fields
-from rung.ledger import Ledger, Record, Reviewed
+from rung.ledger import Drawn, Ledger, Record
 from rung.monitor.promise import LivePromise, Standing
 from rung.workload import Promise, Workload
 
 WHOLE = ""  # the subject that is the whole release
 MOST = 30  # values of a slice's attribute that are told apart; the rest is together
+OVERDUE = timedelta(days=2)  # an answer that nobody has settled for so long counts as one that nobody will
 _REST = "other values"
 _AT_ONCE = 500
 
@@ -24,45 +27,64 @@ _AT_ONCE = 500
 def standings(ledger: Ledger, workload: Workload, release: str) -> Mapping[str, Standing]:
     """What is known by now: of the whole release under "", of each tier under its name, of each slice under `attribute=value`.
 
-    The whole is held to the promise's confidence. Of the same doubt the k-th part to be reviewed, tier or slice, has 6/(pi k)^2:
+    The whole is held to the promise's confidence. Of the same doubt the k-th tier or slice to be drawn from has 6/(pi k)^2:
     however many there come to be, the chance of calling any of them broken that is not is at most 1 - confidence too.
     """
-    mine = [one for one in ledger.queue.reviewed(workload.name) if one.release == release]
-    parts: defaultdict[str, list[Reviewed]] = defaultdict(list)
+    mine, now, sample = ledger.queue.drawn(workload.name, release), datetime.now(UTC), workload.review.sample
+    parts: defaultdict[str, list[Drawn]] = defaultdict(list)
     for one in mine:
         parts[one.tier].append(one)
     for subject, some in _slices(ledger, workload, mine).items():
         parts[subject] = some
-    found = {WHOLE: standing(mine, workload.promise)}
-    for rank, subject in enumerate(sorted(parts, key=lambda name: (parts[name][0].at, parts[name][0].seq, name)), 1):
+    found = {WHOLE: standing(mine, workload.promise, sample, now)}
+    for rank, subject in enumerate(sorted(parts, key=lambda name: (parts[name][0].seq, name)), 1):
         doubt = (1 - workload.promise.confidence) * 6 / (pi * rank) ** 2
-        found[subject] = standing(parts[subject], replace(workload.promise, confidence=1 - doubt))
+        found[subject] = standing(parts[subject], replace(workload.promise, confidence=1 - doubt), sample, now)
     return found
 
 
-def standing(reviewed: Sequence[Reviewed], promise: Promise) -> Standing:
-    """What these reviewed answers, in the order in which they were settled, say of the promise."""
+def standing(drawn: Sequence[Drawn], promise: Promise, sample: float, now: datetime) -> Standing:
+    """What answers, in the order in which they were given, each drawn with a chance of at least `sample`, say of the promise.
+
+    It speaks of those before the first that is still to be settled. Where those after it, some settled sooner, prove the promise
+    broken, that counts too: it holds whatever the others turn out to be.
+    """
+    seen = drawn[: max((at for at, one in enumerate(drawn, 1) if one.wrong is not None), default=0)]
+    first = next((at for at, one in enumerate(seen) if _awaited(one, now)), len(seen))
+    least = min((one.share for one in seen), default=1.0)
+    weights = [min(least, sample or 1.0) / one.share for one in seen]
     watch = LivePromise(promise)
-    least = min((one.share for one in reviewed), default=1.0)
-    watch.update([one.wrong for one in reviewed], [least / one.share for one in reviewed])
-    return watch.standing()
+    watch.update([one.wrong for one in seen[:first]], weights[:first])
+    whole = watch.standing()
+    watch.update([one.wrong for one in seen[first:]], weights[first:])
+    ahead = watch.standing()
+    return ahead if ahead.proof not in (None, whole.proof) else whole
 
 
-def _slices(ledger: Ledger, workload: Workload, reviewed: Sequence[Reviewed]) -> Mapping[str, list[Reviewed]]:
-    """The reviews of each value of each attribute that `limits.slices` names."""
+def known(drawn: Sequence[Drawn], now: datetime) -> list[Drawn]:
+    """Those that somebody judged, or that nobody will."""
+    return [one for one in drawn if not _awaited(one, now)]
+
+
+def _awaited(one: Drawn, now: datetime) -> bool:
+    return one.wrong is None and not one.closed and now - one.at < OVERDUE
+
+
+def _slices(ledger: Ledger, workload: Workload, drawn: Sequence[Drawn]) -> Mapping[str, list[Drawn]]:
+    """The sample of each value of each attribute that `limits.slices` names."""
     named = [*workload.limits.slices]
-    found: defaultdict[str, defaultdict[str, list[Reviewed]]] = defaultdict(lambda: defaultdict(list))
-    for start in range(0, len(reviewed) if named else 0, _AT_ONCE):
-        some = reviewed[start : start + _AT_ONCE]
+    found: defaultdict[str, defaultdict[str, list[Drawn]]] = defaultdict(lambda: defaultdict(list))
+    for start in range(0, len(drawn) if named else 0, _AT_ONCE):
+        some = drawn[start : start + _AT_ONCE]
         records = ledger.queue.records([one.seq for one in some])
         for one in some:
             for attribute in named:
                 found[attribute][_value(records[one.seq], attribute)].append(one)
-    slices: dict[str, list[Reviewed]] = {}
+    slices: dict[str, list[Drawn]] = {}
     for attribute, values in found.items():
         for rank, (value, some) in enumerate(values.items()):  # in the order in which they came, which later ones do not change
             slices.setdefault(f"{attribute}={value if rank < MOST else _REST}", []).extend(some)
-    return {subject: sorted(some, key=lambda one: (one.at, one.seq)) for subject, some in slices.items()}
+    return {subject: sorted(some, key=lambda one: one.seq) for subject, some in slices.items()}
 
 
 def _value(record: Record, attribute: str) -> str:

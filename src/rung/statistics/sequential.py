@@ -43,6 +43,7 @@ FAR = 0.04 * np.arange(-40, 41) * (1 + abs(np.arange(-40, 41)) / 20)  # log-odds
 MOST = 100_000  # observations ahead: nobody plans for more
 BLOCK = 64  # factors, each from 1 - RISK to the largest of ABOVE, in a product that neither overflows nor vanishes
 
+Hits: TypeAlias = Sequence[bool | None] | NDArray[np.bool_] | NDArray[np.float64]  # None, in an array NaN: nobody knows
 Comparison: TypeAlias = Literal["better", "worse", "undecided"]
 
 
@@ -168,9 +169,11 @@ class Share:
     The share may move. Then they speak of its average so far, and what is proven once can be lost again. With the confidence, at
     all times together, the low one is never above a number, such as the mark, that the average does not exceed, nor the high one
     below one that it does. Each holds by itself; for a share that stays the same, whatever it is.
+
+    Where it is not known whether an observation is a hit (NaN), every gambler loses: the bounds hold whichever it is.
     """
 
-    __slots__ = ("_candidates", "_capital", "_stakes", "_sums", "_threshold", "hits", "observed")
+    __slots__ = ("_candidates", "_capital", "_stakes", "_sums", "_threshold", "hits", "observed", "unknown")
 
     def __init__(self, mark: float, confidence: float = 0.95) -> None:
         """The bounds can be the candidates, among them the mark itself, 0 and 1."""
@@ -179,18 +182,18 @@ class Share:
         self._stakes = _stakes(self._candidates, np.concatenate([ABOVE[0], BELOW[0]]))
         self._threshold = -log(1 - confidence)
         self._capital = np.zeros(self._stakes.shape)  # logarithms
-        self.observed, self.hits, self._sums = 0, 0, np.zeros(2)  # counts, and the weights of all and of hits
+        self.observed, self.hits, self.unknown, self._sums = 0, 0, 0, np.zeros(2)  # counts, and the weights of all and of hits
 
-    def update(
-        self, hits: Sequence[bool] | NDArray[np.bool_], weights: Sequence[float] | NDArray[np.float64] | None = None
-    ) -> None:
+    def update(self, hits: Hits, weights: Sequence[float] | NDArray[np.float64] | None = None) -> None:
         """Takes further observations: whether each is a hit, and its weight; see `Mean.update`."""
         hit, heavy = np.asarray(hits, np.float64), weighed(weights, len(hits))
-        self.observed, self.hits = self.observed + len(hit), self.hits + int(hit.sum())
-        self._sums += heavy.sum(), heavy @ hit
-        for outcome in (0, 1):
-            gains = (outcome - self._candidates)[:, None] * self._stakes
-            kinds, counts = np.unique(heavy[hit == outcome], return_counts=True)
+        known = ~np.isnan(hit)
+        self.observed, self.unknown = self.observed + int(known.sum()), self.unknown + int((~known).sum())
+        self.hits += int(hit[known].sum())
+        self._sums += heavy[known].sum(), heavy[known] @ hit[known]
+        miss, struck = ((outcome - self._candidates)[:, None] * self._stakes for outcome in (0, 1))
+        for which, gains in ((hit == 0, miss), (hit == 1, struck), (~known, np.minimum(miss, struck))):
+            kinds, counts = np.unique(heavy[which], return_counts=True)
             for start in range(0, len(kinds), BLOCK):
                 factors, often = np.multiply.outer(kinds[start : start + BLOCK], gains), counts[start : start + BLOCK]
                 factors += 1
@@ -199,7 +202,7 @@ class Share:
 
     @property
     def estimate(self) -> float | None:
-        """The share so far, weighted; None of nothing."""
+        """The share so far of what is known, weighted; None of nothing."""
         return float(self._sums[1] / self._sums[0]) if self.observed else None
 
     def bounds(self) -> tuple[float, float]:
@@ -214,7 +217,7 @@ class Share:
         at = len(FAR) // 2
         mark, capital, stakes = self._candidates[at], self._capital[at], self._stakes[at]
         assumed = (np.log1p(stakes * (1 - mark)) + (2 / mark - 1) * np.log1p(-stakes * mark)) / 2
-        growth = (capital + assumed) / (self.observed + 1 / mark)
+        growth = (capital + assumed) / (self.observed + self.unknown + 1 / mark)
 
         def reached(ahead: int) -> bool:
             return bool(max(_both(capital + ahead * growth)) >= self._threshold)
@@ -230,24 +233,27 @@ class Turn:
     does not hide what is bad now. So are e-processes begun one after another summed (Shin, Ramdas, Rinaldo 2023, "E-detectors",
     arXiv:2203.03532). All that is ever staked is 1, like a prior of the moment (Shiryaev 1963): that bounds the chance of any
     false alarm, where a plain sum bounds the time between two. Falling, all is staked from the first observation on.
+
+    What may be a hit or none (NaN) counts as what speaks against what is tested.
     """
 
-    __slots__ = ("_bets", "_capital", "_later", "_leads", "_mean", "_prior", "_seen", "_starts", "_threshold", "proven")
+    __slots__ = ("_bets", "_capital", "_doubt", "_later", "_leads", "_mean", "_prior", "_seen", "_starts", "_threshold", "proven")
 
     def __init__(self, mean: float, alpha: float = 0.05, *, falling: bool = False) -> None:
         """Proves with a chance of at most `alpha`, ever, that the share was above the mean over a stretch up to now, if over no
         stretch it was; or, falling, that since the first observation it was at most the mean, if it was above."""
         ratios, prior = BELOW if falling else ABOVE
         self._mean, self._bets, self._prior = mean, _stakes(np.array(mean), ratios), np.log(prior)
-        self._threshold, self._later = -log(alpha), 0.0 if falling else 1 - AT_FIRST
+        self._threshold, self._doubt, self._later = -log(alpha), float(falling), 0.0 if falling else 1 - AT_FIRST
         self._capital = np.full(len(ratios), -np.inf)  # logarithms: of what has been staked
         self._leads = np.full(len(ratios), -np.inf)  # and of that part which began at the best moment
         self._starts = np.zeros((len(ratios), 2), int)  # observations and hits before that moment
         self._seen: NDArray[np.int_] = np.zeros(2, np.int_)
         self.proven = False
 
-    def until(self, hits: NDArray[np.bool_], weights: NDArray[np.float64]) -> int:
+    def until(self, hits: NDArray[np.float64], weights: NDArray[np.float64]) -> int:
         """Takes observations and weights (see `Mean.update`) up to the one that proves it; gives how many it took."""
+        hits = np.where(np.isnan(hits), self._doubt, hits)
         after = int(self._seen[0]) + np.arange(len(hits) + 1)
         rest = np.where(after > 0, self._later * LATER / (LATER + after), 1.0)  # not yet staked
         with np.errstate(divide="ignore"):
@@ -262,7 +268,7 @@ class Turn:
         if taken:
             self._lead(entries[:taken], hits)
             self._capital, self._leads = capital[taken - 1], self._leads + paths[taken - 1]
-            self._seen = self._seen + np.array([taken, hits[:taken].sum()])
+            self._seen = self._seen + np.array([taken, int(hits[:taken].sum())])
         return taken
 
     def stretch(self) -> tuple[int, int]:
@@ -270,10 +276,10 @@ class Turn:
         observed, hits = (self._seen - self._starts[int((self._leads + self._prior).argmax())]).tolist()
         return hits, observed
 
-    def _lead(self, entries: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
+    def _lead(self, entries: NDArray[np.float64], hits: NDArray[np.float64]) -> None:
         best = entries.argmax(axis=0)
         sooner = np.take_along_axis(entries, best[None], 0)[0] > self._leads
-        before = np.concatenate([[0], np.cumsum(hits)])[best]
+        before = np.concatenate([[0], np.cumsum(hits)]).astype(int)[best]
         self._starts = np.where(sooner[:, None], self._seen + np.stack([best, before], axis=1), self._starts)
         self._leads = np.maximum(self._leads, entries.max(axis=0))
 

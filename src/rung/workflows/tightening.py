@@ -1,8 +1,9 @@
 """Turns what people settled of a release that breaks its promise into the same release with a higher acceptance level.
 
-The level is the boldest that live evidence supports. Of the random sample of answers, those count that people settled since the
-stretch began which proved the promise broken: what was good before hides nothing. Where unsure answers were drawn likelier, each
-review is kept with the chance sample / share, by a hash of its number: what is left is a plain random sample of all answers. At
+The level is the boldest that live evidence supports. Of the random sample of answers, those count that were given since the
+stretch began which proved the promise broken: what was good before hides nothing. One that nobody judged counts as wrong. Where
+unsure answers were drawn likelier, each is kept with the chance sample / share, by a hash of its number: what is left is a plain
+random sample of all answers. At
 one level it holds n answers, k of them wrong, and P(Bin(n, error) <= k) is an exact p-value for "the error among what is answered
 at this level is above the promise".
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from math import ceil, log
 from typing import Any
@@ -31,9 +32,9 @@ from rung.cascade.promise import MOST, Judged, Threshold
 from rung.core import Decision, RungError
 from rung.evaluation import Agreed, Evidence, GateError, climb, describe, doubts, evaluate, gate, judge
 from rung.gold import Example, Gold, GoldError, read_gold, split
-from rung.ledger import Ledger, Reviewed
+from rung.ledger import Drawn, Ledger
 from rung.models.encoder import open_encoder
-from rung.monitor.standings import WHOLE, standings
+from rung.monitor.standings import known, standing
 from rung.release import Release, close_models, current_release, learnt_by, ledger_of, load_workload, open_release, promote
 from rung.release.frozen import freeze_at
 from rung.statistics.binomial import binomial_tail, upper_bound
@@ -165,7 +166,7 @@ def supported(seen: Judged, level: float, promise: Promise, reviewed: int) -> Th
     return Threshold(reached, len(seen), answered, wrong, bound, SOURCE)
 
 
-def thinned(reviewed: Sequence[Reviewed], sample: float) -> list[Reviewed]:
+def thinned(reviewed: Sequence[Drawn], sample: float) -> list[Drawn]:
     """Those that a draw of every answer with the chance `sample` would have drawn: others were drawn because they were unsure."""
     return [one for one in reviewed if _chance(one.seq) * one.share < sample]
 
@@ -175,18 +176,18 @@ def _chance(seq: int) -> float:
     return int.from_bytes(sha256(f"thinned {seq}".encode()).digest()[:7]) / 2**56
 
 
-def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tuple[list[Reviewed], tuple[int, int]]:
-    """The reviews since the stretch began that proved the release's promise broken, and the wrong and all of that stretch."""
-    standing = standings(ledger, replace(frozen, limits=replace(frozen.limits, slices={})), release.id)[WHOLE]
-    if standing.proof is None:
-        raise NotTightened(f"Nothing is tightened: the promise of release {release.id[:12]} is not broken. {standing.sentence}")
+def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tuple[list[Drawn], tuple[int, int]]:
+    """The sample since the stretch began that proved the release's promise broken, and the wrong and all of that stretch."""
+    drawn, now = ledger.queue.drawn(frozen.name, release.id), datetime.now(UTC)
+    found = standing(drawn, frozen.promise, frozen.review.sample, now)
+    if found.proof is None:
+        raise NotTightened(f"Nothing is tightened: the promise of release {release.id[:12]} is not broken. {found.sentence}")
     if not frozen.review.sample:
         raise NotTightened(
             "Nothing is tightened: review.sample is 0, so hardly any sure answer was looked at, and nothing is known of them. "
             "Next: set it in the workload file, or rung rollback."
         )
-    mine = [one for one in ledger.queue.reviewed(frozen.name) if one.release == release.id]
-    return mine[-(standing.reviewed + standing.proof[1]) :], standing.proof
+    return known(drawn[found.began :], now), found.proof
 
 
 def _gate(found: _Found, frozen: Workload) -> None:
@@ -208,7 +209,7 @@ def _held_out(workload: Workload, gold: Gold, release: Release) -> list[Example]
 
 
 async def _find(
-    release: Release, ledger: Ledger, since: Sequence[Reviewed], held_out: Sequence[Example], progress: Progress
+    release: Release, ledger: Ledger, since: Sequence[Drawn], held_out: Sequence[Example], progress: Progress
 ) -> _Found:
     frozen, cascade = open_release(release, open_encoder())
     plain = thinned(since, frozen.review.sample)
@@ -223,7 +224,7 @@ async def _find(
     return _Found(threshold, cascade.level, evidence, decisions)
 
 
-async def _seen(ledger: Ledger, frozen: Workload, cascade: Cascade, reviewed: Sequence[Reviewed], progress: Progress) -> Judged:
+async def _seen(ledger: Ledger, frozen: Workload, cascade: Cascade, reviewed: Sequence[Drawn], progress: Progress) -> Judged:
     """What every tier said of the reviewed answers: the one that gave it as it was recorded, those before it nothing that a
     higher level would trust, and those after it as they say now."""
     tiers = [tier.name for tier in cascade.tiers]
@@ -240,7 +241,7 @@ async def _seen(ledger: Ledger, frozen: Workload, cascade: Cascade, reviewed: Se
     for row, one in enumerate(reviewed):
         gave = tiers.index(one.tier)
         confidence[row, :gave] = -1.0
-        confidence[row, gave], right[row, gave] = one.confidence, not one.wrong
+        confidence[row, gave], right[row, gave] = one.confidence, one.wrong is False
     return Judged(confidence, right)
 
 
@@ -320,11 +321,11 @@ def _enough(tallies: Sequence[tuple[int, int]], cases: int, promise: Promise) ->
     return None
 
 
-def _sentence(before: Release, found: _Found, since: Sequence[Reviewed], promise: Promise) -> str:
+def _sentence(before: Release, found: _Found, since: Sequence[Drawn], promise: Promise) -> str:
     now = found.threshold
     return (
         f"Tightened: release {before.id[:12]} answered from a confidence of {found.level_before:.6g} on, this one from "
-        f"{now.level:.6g}. Of {now.cases:,} answers reviewed since {since[0].at:%Y-%m-%d %H:%M} UTC {now.answered:,} were that "
+        f"{now.level:.6g}. Of {now.cases:,} sampled answers since {since[0].at:%Y-%m-%d %H:%M} UTC {now.answered:,} were that "
         f"sure, {now.wrong:,} of them wrong: at most {now.bound:.2%} with {promise.confidence * 100:g}% confidence, and "
         f"{promise.error * 100:g}% is promised."
     )

@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -72,7 +72,7 @@ class Past:
         self._kept: dict[object, tuple[float, object]] = {}
         self._renewing: set[object] = set()
         self._first = Lock()
-        self._standing: tuple[object, Standing | None] = (None, None)
+        self._standing: tuple[object, float, Standing | None] = (None, 0.0, None)
         self._agreement: tuple[float, Mapping[str, Agreement] | None] = (-COUNTED, None)
         self._counting: asyncio.Task[None] | None = None
 
@@ -116,12 +116,12 @@ class Past:
 
     def standing(self, release: str) -> Standing:
         """What is known of the promise of a release."""
-        mine = [each for each in self.reviewed() if each.release == release]
-        mark = release, len(mine), mine[-1].seq if mine else 0, sum(each.wrong for each in mine)
-        known, found = self._standing
-        if known != mark or found is None:
-            found = standing(mine, self._workload.promise)
-            self._standing = mark, found
+        workload, queue = self._workload, self._ledger.queue
+        mark = release, queue.last_settled(workload.name)
+        known, at, found = self._standing
+        if known != mark or found is None or time.monotonic() - at >= FRESH:
+            found = standing(queue.drawn(workload.name, release), workload.promise, workload.review.sample, datetime.now(UTC))
+            self._standing = mark, time.monotonic(), found
         return found
 
     async def agreement(self) -> Mapping[str, Agreement] | None:

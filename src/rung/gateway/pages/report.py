@@ -45,8 +45,8 @@ class Week:
     @property
     def minutes(self) -> float:
         """What people worked, as far as it was timed, and for the rest as assumed."""
-        each = self.effort.seconds / self.effort.timed if self.effort.timed else self.money.assumed["review_seconds"].value
-        return self.effort.settled * each / 60
+        untimed = self.effort.settled - self.effort.timed
+        return (self.effort.seconds + untimed * self.money.assumed["review_seconds"].value) / 60
 
 
 def routes(site: Site) -> list[Route]:

@@ -13,8 +13,9 @@ let current = 0; // the field that keys act on
 let past = []; // numbers of cases seen before this one, for going back
 let last = null; // the one settled last, for undo
 let busy = false;
-let shownAt = 0;
+const IDLE = 30000; // ms without a key or a movement after which nobody is thought to be at work
 let touched = 0;
+let worked = 0; // ms on this case
 
 // Talking to the server
 
@@ -63,7 +64,8 @@ const next = (wanted) => once(async () => show((await call(`${base}/next`, { wan
 const settle = (discard = false) =>
   once(async () => {
     if (!review) return;
-    const seconds = (performance.now() - shownAt) / 1000;
+    touch();
+    const seconds = worked / 1000;
     const said = { answer: given(), note: at("note").value, discard, seconds, next: { wanted: filter() } };
     const reply = await call(`/v1/reviews/${review.id}/settle`, said);
     last = review.id;
@@ -141,7 +143,8 @@ function show(found) {
   at("fields").replaceChildren(...found.fields.map(widget));
   choose(doubtful(), false);
   scrollTo(0, 0);
-  shownAt = touched = performance.now();
+  touched = performance.now();
+  worked = 0;
   setTimeout(() => review?.id === found.id && liken(found.id), PATIENCE);
 }
 
@@ -422,8 +425,15 @@ function filter() {
 // Held down, or pressed before the next case is there, a key would decide one that nobody has seen.
 const FINAL = ["Enter", "Backspace", "u"];
 
+function touch() {
+  const now = performance.now();
+  worked += Math.min(now - touched, IDLE);
+  touched = now;
+}
+
+for (const kind of ["pointermove", "pointerdown", "scroll"]) document.addEventListener(kind, touch, { passive: true });
 document.addEventListener("keydown", (event) => {
-  touched = performance.now();
+  touch();
   const typing = event.target instanceof HTMLElement && event.target.matches("input:not([type=checkbox]), textarea, select");
   const final = FINAL.includes(event.key) && !(typing && event.key !== "Enter");
   if (busy ? final || !typing : final && event.repeat) return event.preventDefault();

@@ -7,7 +7,8 @@ import gzip
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from gateway_stage import workload as small_workload
 from rung.cascade import Cascade, Tier
+from rung.cascade.checks import Run, open_checks, watch_checks
 from rung.core import Answer, Case, Fields, Problem
 from rung.gateway import application, serving
 from rung.gateway.traces import TracesError
@@ -129,9 +131,11 @@ def tier(name: str, script: Any, **settings: Any) -> Tier:
 
 
 @asynccontextmanager
-async def served(folder: Path, *tiers: Tier, declared: Workload | None = None) -> AsyncIterator[str]:
+async def served(
+    folder: Path, *tiers: Tier, declared: Workload | None = None, checks: Callable[[Case, Fields], tuple[Problem, ...]] = check
+) -> AsyncIterator[str]:
     ledger = open_ledger(f"sqlite:///{folder}/ledger.db")
-    live = Live(declared or small_workload(folder), Cascade(tiers, 0.5, "r1", lambda fields: fields, check), ledger)
+    live = Live(declared or small_workload(folder), Cascade(tiers, 0.5, "r1", lambda fields: fields, checks), ledger)
     async with serving(application([live], ledger, open_access=True), "127.0.0.1", 0) as url:
         yield url
     await ledger.close()
@@ -191,6 +195,70 @@ def test_a_decision_is_a_span_below_the_callers_and_each_attempt_one_below_it(tm
         "rung.trusted": True,
         "rung.cost": 0.002,
     }
+
+
+SLOW = """
+import time
+
+def slow(case, answer):
+    time.sleep(0.05)
+    return f"{case.text} is no intent" if answer["intent"] == "refund" else None
+
+def never(case, answer):
+    return None
+"""
+
+
+def test_each_check_of_an_answer_is_a_span_below_its_attempt_with_the_time_it_had(tmp_path: Path, collector: Collector) -> None:
+    (tmp_path / "checks.py").write_text(SLOW)
+    names = ("checks.py:slow", "checks.py:never")
+    checks = open_checks(replace(small_workload(tmp_path), checks=names))
+    cascade = (
+        tier("specialist", answers(Answer({"intent": "refund"}))),
+        tier(VENDOR.name, answers(Answer({"intent": SECRET}))),
+        tier("vendor/broken", lambda case, _: ValueError(case.text)),
+        tier("vendor/last", answers(Answer({"intent": "other"}, seconds=0.25))),
+    )
+    began = time.time_ns()
+    ask(tmp_path, *cascade, checks=checks)
+    spans, ended = collector.spans(), time.time_ns()
+    attempts = [span for span in spans if span.attributes.get("rung.tier") and not span.name.startswith("rung.decide")]
+    below = {one.name: [span for span in spans if span.parent == one.id] for one in attempts}
+    assert {name: [(each.name, each.attributes) for each in its] for name, its in below.items()} == {
+        name: [
+            (f"rung.check {check}", {"rung.check": check, "rung.objected": check == objecting})
+            for check in ("schema", *names)
+            if objecting is not None
+        ]
+        for name, objecting in (
+            ("rung.tier specialist", names[0]),
+            ("chat large-instruct", "schema"),
+            ("chat broken", None),
+            ("chat last", ""),
+        )
+    }
+    for one in attempts:
+        for span in below[one.name]:
+            assert one.start <= span.start <= span.end <= one.end and (span.kind, span.failed) == (1, False)
+            assert span.end - span.start >= 50_000_000 or not span.name.endswith("slow")
+    first = below["rung.tier specialist"]
+    assert began < first[0].start <= first[0].end <= first[1].start < first[1].end <= first[2].start < ended
+    assert attempts[1].start == attempts[0].end and all(SECRET.encode() not in body for body in collector.received)
+
+
+def test_checks_are_watched_where_somebody_traces_alone(tmp_path: Path) -> None:
+    checks = open_checks(small_workload(tmp_path))
+    case, fields = Case("x"), {"intent": SECRET}
+
+    async def unwatched() -> tuple[Problem, ...]:
+        return checks(case, fields)
+
+    async def watched() -> tuple[Sequence[Run], tuple[Problem, ...]]:
+        return watch_checks(), checks(case, fields)
+
+    runs, found = asyncio.run(watched())
+    assert [(run.check, run.objected, run.answer is fields) for run in runs] == [("schema", True, True)]
+    assert asyncio.run(unwatched()) == found != () and len(runs) == 1
 
 
 def test_no_span_holds_a_text_or_an_answer(tmp_path: Path, collector: Collector) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import islice
 from math import isfinite
 from pathlib import Path
+from time import perf_counter, time_ns
 from types import ModuleType
 from typing import Any, cast
 
@@ -39,6 +41,27 @@ class CheckError(RungError):
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One check of one answer: when it began (Unix nanoseconds), how long it took (seconds), and whether it objected."""
+
+    check: str
+    answer: Fields
+    began: int
+    seconds: float
+    objected: bool
+
+
+_watched: ContextVar[list[Run] | None] = ContextVar("watched", default=None)
+
+
+def watch_checks() -> Sequence[Run]:
+    """What the checks of this task do from now on, as they do it."""
+    runs: list[Run] = []
+    _watched.set(runs)
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
 class Checks:
     """The JSON Schema of the answer, then the user's functions, by the names that the workload gives them."""
 
@@ -47,6 +70,8 @@ class Checks:
 
     def __call__(self, case: Case, fields: Fields) -> tuple[Problem, ...]:
         """Everything there is against this answer; nothing means that it may be accepted. A check that fails objects."""
+        runs = _watched.get()
+        since = _now() if runs is not None else (0, 0.0)
         try:
             answer = _plain(fields)
             problems = [
@@ -54,12 +79,25 @@ class Checks:
                 for violation in islice(self.schema.iter_errors(answer), MOST_VIOLATIONS)
             ]
         except ValueError as error:
-            return (Problem("schema", f"answer: is not JSON: {error}"),)
-        for name, check in self.functions.items():
+            answer, problems = None, [Problem("schema", f"answer: is not JSON: {error}")]
+        if runs is not None:
+            since = _note(runs, "schema", fields, since, bool(problems))
+        for name, check in self.functions.items() if answer is not None else ():
             objection = _objection(check, case, _plain(answer))
             if objection is not None:
                 problems.append(Problem(name, objection))
+            if runs is not None:
+                since = _note(runs, name, fields, since, objection is not None)
         return tuple(problems)
+
+
+def _now() -> tuple[int, float]:
+    return time_ns(), perf_counter()
+
+
+def _note(runs: list[Run], check: str, answer: Fields, since: tuple[int, float], objected: bool) -> tuple[int, float]:
+    runs.append(Run(check, answer, since[0], perf_counter() - since[1], objected))
+    return _now()
 
 
 def open_checks(workload: Workload) -> Checks:

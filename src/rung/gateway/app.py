@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from rung.cascade.checks import watch_checks
 from rung.core import Attempt, Case, Decision, RungError, Verdict
 from rung.gateway import chat, pages
 from rung.gateway.guard import Guard, GuardedRoute, is_loopback
@@ -176,11 +177,11 @@ class Gateway:
         return respond(decision.document(), _headers(decision))
 
     async def _decision(self, live: Live, case: Case, request: Request) -> Decision:
-        began = time.time_ns()
+        began, checks = time.time_ns(), watch_checks() if self._spans else ()
         decision = await live.decide(case)
         self._metrics.decided(live.workload.name, decision)
         if self._spans:
-            self._spans.add(live.workload, decision, began, request.headers)
+            self._spans.add(live.workload, decision, began, request.headers, checks)
         return decision
 
     async def _list_models(self, request: Request) -> Response:

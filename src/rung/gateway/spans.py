@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from rung.cascade.checks import Run
 from rung.core import Attempt, Decision
 from rung.workload import EndpointTier, Workload
 
@@ -40,11 +41,14 @@ class Spans:
         self._tracer = self._provider.get_tracer("rung")
         self._callers = TraceContextTextMapPropagator()
 
-    def add(self, workload: Workload, decision: Decision, began: int, headers: Mapping[str, str]) -> None:
-        """A span for the decision, below the caller's by the header `traceparent`, and one below it for each attempt.
+    def add(
+        self, workload: Workload, decision: Decision, began: int, headers: Mapping[str, str], checks: Sequence[Run] = ()
+    ) -> None:
+        """A span for the decision, below the caller's by the header `traceparent`, one below it for each attempt, and one below
+        that for each of the `checks` of its answer.
 
         The decision's lasts from `began` (Unix nanoseconds) until now. Attempts are laid one after another from there, each as
-        long as its decision says: what is left at the end is the time the record took.
+        long as its decision says, and until its last check is done: what is left at the end is the time the record took.
         """
         caller = self._callers.extract(headers, Context())
         attributes: Attributes = {
@@ -62,7 +66,8 @@ class Spans:
         if root.is_recording():
             below = set_span_in_context(root, Context())
             for attempt in decision.attempts:
-                ends = self._add_attempt(workload, attempt, ends, below)
+                its = [run for run in checks if attempt.answer is not None and run.answer is attempt.answer.fields]
+                ends = self._add_attempt(workload, attempt, ends, below, its)
         root.end(max(ends, time.time_ns()))
 
     async def close(self) -> None:
@@ -71,8 +76,8 @@ class Spans:
         last.start()
         await asyncio.to_thread(last.join, CLOSING)
 
-    def _add_attempt(self, workload: Workload, attempt: Attempt, began: int, below: Context) -> int:
-        """Its span, with an event for each check that objected; returns when it ended."""
+    def _add_attempt(self, workload: Workload, attempt: Attempt, began: int, below: Context, checks: Sequence[Run]) -> int:
+        """Its span, with an event for each check that objected and a span for each that ran; returns when it ended."""
         ended = began + round(attempt.seconds * 1e9)
         attributes: Attributes = {
             "rung.tier": attempt.tier,
@@ -91,6 +96,13 @@ class Spans:
         else:
             for problem in attempt.problems:
                 span.add_event("rung.objection", {"rung.check": problem.check}, ended)
+        inside = set_span_in_context(span, Context())
+        for run in checks:
+            at = max(run.began, began)  # a model may say that it took longer than it did
+            told: Attributes = {"rung.check": run.check, "rung.objected": run.objected}
+            check = self._tracer.start_span(f"rung.check {run.check}", inside, SpanKind.INTERNAL, told, start_time=at)
+            ended = max(ended, at + round(run.seconds * 1e9))
+            check.end(at + round(run.seconds * 1e9))
         span.end(ended)
         return ended
 

@@ -311,6 +311,31 @@ def test_a_ledger_from_before_is_queued_and_counted(ledger: Ledger, ledger_url: 
     asyncio.run(opened.close())
 
 
+def test_a_ledger_from_before_knows_what_was_put_aside_and_whom_to_tell(ledger: Ledger, ledger_url: str) -> None:
+    heard, unheard, torn, drafted = ids(record(ledger, for_review(), for_review(), for_review(), for_review()))
+    for _ in range(2):
+        settle(ledger, take(ledger, "ann"), "ann")
+    ledger.queue.discard(take(ledger, "ann").seq, "ann", LATER)
+    ledger.queue.draft(4, "ann", {"intent": "fee"}, LATER, LATER + LEASE)
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:  # as it was when reviews knew who was told
+        connection.execute(text("DELETE FROM verdicts WHERE discarded IS NOT NULL"))
+        connection.execute(text("DROP INDEX verdicts_due"))
+        for name in ("verdicts DROP COLUMN workload", "verdicts DROP COLUMN discarded", "verdicts DROP COLUMN due"):
+            connection.execute(text(f"ALTER TABLE {name}"))
+        connection.execute(text("ALTER TABLE reviews DROP COLUMN drafted_by"))
+        connection.execute(text("ALTER TABLE reviews ADD COLUMN told BOOLEAN NOT NULL DEFAULT false"))
+        connection.execute(text("CREATE INDEX reviews_untold ON reviews (workload, settled_at)"))
+        connection.execute(text("UPDATE reviews SET told = true WHERE seq = 1"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+    engine.dispose()
+    opened = open_ledger(ledger_url)
+    assert told(opened)[0] == [("settled", "refund", unheard)]
+    assert [opened.conclusion(id_).discarded for id_ in (heard, unheard, torn)] == [False, False, True]
+    assert opened.queue.open_on(drafted, "ann").draft == {"intent": "fee"}
+    asyncio.run(opened.close())
+
+
 # Alarms and people
 
 

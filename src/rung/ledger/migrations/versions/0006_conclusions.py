@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -17,6 +19,15 @@ UPDATE verdicts SET due = at WHERE seq IN (
     AND (r.look = 'unsure' OR r.look = 'sample' AND r.wrong) GROUP BY v.decision
 )
 """
+_DISCARDED = """
+SELECT r.decision, r.workload, r.settled_at, r.settled_by, d.id FROM reviews r JOIN decisions d ON d.seq = r.decision
+WHERE r.look = 'unsure' AND r.settled_at IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.decision = r.decision AND v.withdrawn_at IS NULL)
+"""
+_KEEP = """
+INSERT INTO verdicts (decision, workload, at, overturned, body, discarded)
+VALUES (:decision, :workload, :at, :overturned, :body, 'unsure')
+"""
 
 
 def upgrade() -> None:
@@ -27,6 +38,11 @@ def upgrade() -> None:
     op.add_column("reviews", sa.Column("drafted_by", sa.Text))
     for statement in (_WORKLOAD, _TOLD, _UNTOLD, "UPDATE reviews SET drafted_by = holder WHERE draft IS NOT NULL"):
         op.execute(statement)
+    connection = op.get_bind()
+    for decision, workload, at, by, id_ in connection.exec_driver_sql(_DISCARDED).all():
+        body = json.dumps({"decision": id_, "answer": {}, "by": by}).encode()
+        row = {"decision": decision, "workload": workload, "at": at, "overturned": False, "body": body}
+        connection.execute(sa.text(_KEEP), row)
     op.create_index("verdicts_due", "verdicts", ["workload", "due"])
     op.drop_index("reviews_untold", "reviews")
     op.drop_column("reviews", "told")

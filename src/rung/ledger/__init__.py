@@ -11,12 +11,10 @@ from rung.ledger.nouns import (
     Arm,
     Arrival,
     Assignment,
-    Compared,
     Conclusion,
     Drawn,
     Effort,
     End,
-    Judged,
     Key,
     KeyRefused,
     KeyRole,
@@ -24,8 +22,6 @@ from rung.ledger.nouns import (
     Latency,
     LedgerError,
     Look,
-    Marks,
-    Observed,
     Pair,
     Person,
     PersonRefused,
@@ -37,9 +33,7 @@ from rung.ledger.nouns import (
     Reviewed,
     ReviewTaken,
     Role,
-    Seen,
     Settled,
-    Shadow,
     Summary,
     Tally,
     TierSummary,
@@ -47,6 +41,7 @@ from rung.ledger.nouns import (
     TrialRefused,
     UnknownDecision,
 )
+from rung.ledger.observed import Compared, Judged, Marks, Observed, Seen, Shadow
 from rung.ledger.search import Found, Search
 
 __all__ = [

@@ -27,18 +27,16 @@ from rung.ledger.nouns import (
     KeyRole,
     Latency,
     LedgerError,
-    Marks,
     PointerMoved,
     Promotion,
     Record,
-    Seen,
-    Shadow,
     Summary,
     Tally,
     Trial,
     TrialRefused,
     UnknownDecision,
 )
+from rung.ledger.observed import Marks, Seen, Shadow
 from rung.ledger.people import People
 from rung.ledger.queue import Queue
 from rung.ledger.rows import decode, micros, moment, plain, row

@@ -9,7 +9,8 @@ from math import isfinite
 from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from rung.core import Decision, Outcome, Verdict
-from rung.ledger.nouns import Compared, End, Judged, Marks, Observed, Promotion, RecordRefused, Seen, Shadow, Trial
+from rung.ledger.nouns import End, Promotion, RecordRefused, Trial
+from rung.ledger.observed import Compared, Judged, Marks, Observed, Seen, Shadow
 from rung.ledger.rows import Row, decode, encode, fails, micros, moment, plain
 from rung.ledger.schema import decisions, shadows, trials, verdicts
 

@@ -239,7 +239,7 @@ async def serve(url: str, port: int) -> None:
     from rung.cascade.templates import open_templates
     from rung.gateway import application
     from rung.gateway import serve as serve_application
-    from rung.release import Live
+    from rung.release.live import Live
     from rung.testing import FakeModel
     from rung.workload import load
 

@@ -22,7 +22,7 @@ from rung.evaluation import climb, judge
 from rung.gold import Shares, read_gold, split
 from rung.models.building import build_own
 from rung.models.encoder import Encoder, open_encoder, read_weights
-from rung.release import close_models
+from rung.release.opening import close_models
 from rung.training.heads import Reading, train_heads
 from rung.training.lessons import prepare
 from rung.training.recipes import finetune

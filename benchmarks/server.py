@@ -45,7 +45,8 @@ async def gateway(kind: str, port: int, folder: Path, ledger_url: str) -> None:
     from rung.core import Answer
     from rung.gateway import application, serve
     from rung.ledger import open_ledger
-    from rung.release import Live, open_tiers
+    from rung.release.live import Live
+    from rung.release.opening import open_tiers
     from rung.testing import FakeModel
     from rung.workload import load
 

@@ -123,7 +123,8 @@ def work(precision: str, folder: Path) -> None:
     from rung.cascade import decide
     from rung.core import Case
     from rung.models.encoder import open_encoder
-    from rung.release import load_release, open_release
+    from rung.release.frozen import load_release
+    from rung.release.opening import open_release
 
     if precision == "int8":
         own = open_encoder()

@@ -16,7 +16,7 @@ from statistics import median
 
 import yaml
 
-from rung.release import Release
+from rung.release.frozen import Release
 from rung.statistics.binomial import lower_bound, upper_bound
 from rung.workflows import train
 from rung.workload import Workload, load

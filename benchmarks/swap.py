@@ -22,7 +22,8 @@ from load import free_port, running
 from stage import PEERS, ROOT, arguments, describe, verdict
 
 from rung.ledger import Ledger
-from rung.release import Release, ledger_of, promote, rollback
+from rung.release.frozen import Release
+from rung.release.pointer import ledger_of, promote, rollback
 from rung.workflows import train
 from rung.workload import Workload, load
 

@@ -46,7 +46,9 @@ from rung.ledger import Alarm, Ledger, Promotion, Record, ReviewTaken, open_ledg
 from rung.models.encoder import Encoder, open_encoder  # noqa: E402
 from rung.monitor.cases import Cases  # noqa: E402
 from rung.monitor.drift import compare  # noqa: E402
-from rung.release import load_workload, open_live, open_release  # noqa: E402
+from rung.release.frozen import load_workload  # noqa: E402
+from rung.release.live import open_live  # noqa: E402
+from rung.release.opening import open_release  # noqa: E402
 from rung.review import draw, settle_review  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"

@@ -15,7 +15,8 @@ import yaml
 from numpy.typing import NDArray
 
 from rung.models.encoder import Encoder, open_encoder
-from rung.release import Release, ledger_of, list_releases, load_release, promote
+from rung.release.frozen import Release, load_release
+from rung.release.pointer import ledger_of, list_releases, promote
 from rung.workflows import train
 from rung.workload import Workload, load
 

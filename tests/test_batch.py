@@ -20,7 +20,8 @@ from rung.batch import AT_ONCE, BatchError, count_done, decide_all, read_cases
 from rung.core import Case
 from rung.embedded import Embedded
 from rung.ledger import LedgerError
-from rung.release import Release, ledger_of
+from rung.release.frozen import Release
+from rung.release.pointer import ledger_of
 from rung.workload import Workload, load
 from small_workload import messages, put_to_work
 

@@ -29,7 +29,7 @@ from commands import CHECK, KEYS, RUNG, UNDECIDED, WEATHER, Caller, Ended, run_r
 from rung.cli.console import decisions_table, out
 from rung.ledger import open_ledger
 from rung.models.encoder import Encoder
-from rung.release import ledger_of
+from rung.release.pointer import ledger_of
 from rung.workload import load
 from small_workload import CONTENT, INTENTS, messages, put_to_work, with_mixed, write_gold, write_workload
 

@@ -16,7 +16,8 @@ from records import accepted, for_review
 from rung.cascade import Cascade, Tier
 from rung.core import Answer, Case, Decision, new_id
 from rung.ledger import Ledger
-from rung.release import Live, Parts, freeze, load_workload
+from rung.release.frozen import Parts, freeze, load_workload
+from rung.release.live import Live
 from rung.review import draw, looks_again
 from rung.workload import ReviewPolicy
 from small_workload import write_workload

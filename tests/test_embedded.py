@@ -18,7 +18,8 @@ import rung
 from commands import KEYS, WEATHER
 from rung.gateway import Gateway
 from rung.ledger import LedgerError, Promotion
-from rung.release import ReleaseError, ledger_of
+from rung.release.frozen import ReleaseError
+from rung.release.pointer import ledger_of
 from small_workload import put_to_work, write_workload
 
 

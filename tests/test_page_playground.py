@@ -21,7 +21,9 @@ from rung.core import Answer, Case, Problem
 from rung.gateway.pages import hash_password
 from rung.ledger import Ledger, Record, Search
 from rung.models.calibration import Calibration
-from rung.release import Live, Parts, build_cascade
+from rung.release.frozen import Parts
+from rung.release.live import Live
+from rung.release.opening import build_cascade
 from rung.testing import FakeModel, Reply
 from rung.workload import Workload
 from served import declared, serving

@@ -26,7 +26,11 @@ from rung.gateway.pages import hash_password
 from rung.ledger import Assignment, Record, Trial
 from rung.models.encoder import Encoder
 from rung.models.specialist import read_calibration
-from rung.release import TIERS, Parts, Release, Terms, freeze, open_specialist, promote, report_trial, start_trial
+from rung.release.frozen import TIERS, Parts, Release, freeze
+from rung.release.opening import open_specialist
+from rung.release.pointer import promote
+from rung.release.trial import Terms, start_trial
+from rung.release.trial_report import report_trial
 from rung.testing import FakeModel
 from rung.workload import SpecialistTier, Workload, load
 from small_workload import write_workload

@@ -15,7 +15,7 @@ from browser import findings
 from gateway_stage import FakeLive, Stage, staged
 from rung.ledger import Ledger
 from rung.models.calibration import Calibration
-from rung.release import Parts, freeze, load_workload
+from rung.release.frozen import Parts, freeze, load_workload
 from rung.workload import Workload, load
 from small_workload import CONTENT, write_workload
 from test_pages import call

@@ -17,7 +17,7 @@ from browser import findings
 from commands import RUNG, Caller
 from gateway_stage import Stage, staged, workload
 from rung.gateway.pages import hash_password
-from rung.release import ledger_of
+from rung.release.pointer import ledger_of
 from rung.workload import load
 from test_pages import PASSWORD, call, signed_in
 

@@ -20,21 +20,9 @@ from rung.core import Answer, Case, Decision
 from rung.ledger import Ledger, PointerMoved, Promotion, open_ledger
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
-from rung.release import (
-    Live,
-    NothingBefore,
-    Parts,
-    Release,
-    ReleaseError,
-    Ungated,
-    current_release,
-    freeze,
-    left_behind,
-    open_live,
-    promote,
-    release_at,
-    rollback,
-)
+from rung.release.frozen import Parts, Release, ReleaseError, Ungated, freeze
+from rung.release.live import Live, open_live
+from rung.release.pointer import NothingBefore, current_release, left_behind, promote, release_at, rollback
 from rung.testing import FakeModel
 from rung.workload import Workload
 from small_workload import write_workload

@@ -20,7 +20,8 @@ from rung import train as train_release
 from rung.gold import Example, GoldError, digest_of, read_gold, read_texts
 from rung.models.encoder import Encoder, read_weights
 from rung.models.graph import count_layers
-from rung.release import learnt_by, open_specialist
+from rung.release.frozen import learnt_by
+from rung.release.opening import open_specialist
 from rung.testing import FakeEndpoint, Reply, check_recipe
 from rung.training.course import MOST
 from rung.training.heads import Trained

@@ -21,23 +21,10 @@ from rung.core import Case, Decision, Outcome
 from rung.ledger import open_ledger
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
-from rung.release import (
-    Parts,
-    Release,
-    ReleaseError,
-    asked_schema,
-    close_models,
-    find_release,
-    freeze,
-    inputs_of,
-    list_releases,
-    load_release,
-    made_at,
-    open_live,
-    open_release,
-    open_tiers,
-    source_files,
-)
+from rung.release.frozen import Parts, Release, ReleaseError, find_release, freeze, inputs_of, load_release, made_at, source_files
+from rung.release.live import open_live
+from rung.release.opening import asked_schema, close_models, open_release, open_tiers
+from rung.release.pointer import list_releases
 from rung.testing import FakeModel
 from rung.workload import Workload, load
 from small_workload import messages, write_gold, write_workload

@@ -14,7 +14,9 @@ from rung.evaluation import GateError
 from rung.gold import digest_of, read_gold
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder
-from rung.release import Parts, Release, changed_parts, freeze, ledger_of, load_release, promote, seen_by
+from rung.release.changes import changed_parts
+from rung.release.frozen import Parts, Release, freeze, load_release, seen_by
+from rung.release.pointer import ledger_of, promote
 from rung.workflows import promote_gated, train
 from rung.workflows.difference import unseen
 from rung.workload import Workload, load

@@ -20,7 +20,8 @@ from rung.core import Answer, Attempt, Case, Decision, Outcome, Verdict
 from rung.evaluation import GateError
 from rung.ledger import Drawn, Record
 from rung.models.encoder import Encoder
-from rung.release import Release, current_release, ledger_of
+from rung.release.frozen import Release
+from rung.release.pointer import current_release, ledger_of
 from rung.statistics.binomial import lower_bound
 from rung.testing import Reply
 from rung.workflows import train

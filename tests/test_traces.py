@@ -26,7 +26,7 @@ from rung.core import Answer, Case, Fields, Problem
 from rung.gateway import application, serving
 from rung.gateway.traces import TracesError
 from rung.ledger import open_ledger
-from rung.release import Live
+from rung.release.live import Live
 from rung.testing import FakeModel
 from rung.workload import Endpoint, EndpointTier, Price, SpecialistTier, Workload
 

@@ -19,7 +19,8 @@ import pytest
 from records import NOON, accepted
 from rung.core import Case
 from rung.ledger import Arm, Judged, Ledger, Marks, Observed, Record, Seen, Trial
-from rung.release import ALPHA, Tally
+from rung.release.trial_measures import ALPHA
+from rung.release.trial_tally import Tally
 from rung.statistics.binomial import lower_bound
 from rung.workload import Workload
 from small_workload import write_workload

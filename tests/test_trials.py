@@ -40,25 +40,12 @@ from rung.ledger import (
     open_ledger,
 )
 from rung.models.calibration import Calibration
-from rung.release import (
-    Live,
-    Parts,
-    Release,
-    ReleaseError,
-    Tally,
-    Terms,
-    Ungated,
-    Watch,
-    assign,
-    freeze,
-    ledger_of,
-    named_release,
-    promote,
-    report_trial,
-    rollback,
-    start_trial,
-    stop_trial,
-)
+from rung.release.frozen import Parts, Release, ReleaseError, Ungated, freeze
+from rung.release.live import Live
+from rung.release.pointer import ledger_of, named_release, promote, rollback
+from rung.release.trial import Terms, assign, start_trial, stop_trial
+from rung.release.trial_report import report_trial
+from rung.release.trial_tally import Tally, Watch
 from rung.testing import FakeModel
 from rung.workload import Workload, load
 from small_workload import write_workload

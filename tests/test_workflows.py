@@ -25,7 +25,8 @@ from rung.core import Case, Outcome
 from rung.evaluation import GateError
 from rung.gold import GoldError, digest_of
 from rung.models.encoder import Encoder
-from rung.release import Release, ReleaseError, close_models, find_release, inputs_of, open_release, seen_by
+from rung.release.frozen import Release, ReleaseError, find_release, inputs_of, seen_by
+from rung.release.opening import close_models, open_release
 from rung.testing import Reply
 from rung.workflows import evaluate_release, measure_load, train
 from rung.workflows.rehearsal import EndpointSilent

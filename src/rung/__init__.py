@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rung.core import Case, Decision, RungError
     from rung.embedded import Embedded, asgi
-    from rung.release import Release
+    from rung.release.frozen import Release
     from rung.workflows import train
     from rung.workload import Workload, load
 
@@ -16,7 +16,7 @@ _HOMES = {
     "Case": "rung.core",
     "Decision": "rung.core",
     "Embedded": "rung.embedded",
-    "Release": "rung.release",
+    "Release": "rung.release.frozen",
     "RungError": "rung.core",
     "Workload": "rung.workload",
     "asgi": "rung.embedded",

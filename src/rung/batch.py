@@ -14,7 +14,7 @@ import msgspec
 from rung.boxes import read_page
 from rung.core import Case, RungError
 from rung.ledger import Record
-from rung.release import Live
+from rung.release.live import Live
 
 AT_ONCE = 64
 MOST_NAMED = 50

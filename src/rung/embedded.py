@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rung.core import Case, Decision
-from rung.release import Live, current_release, ledger_of, open_live
+from rung.release.live import Live, open_live
+from rung.release.pointer import current_release, ledger_of
 from rung.workload import Workload
 
 if TYPE_CHECKING:

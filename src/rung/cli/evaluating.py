@@ -10,7 +10,7 @@ from rung.charts import render_html, render_markdown
 from rung.cli.console import hint, path_of, say, say_json, stage
 from rung.evaluation import describe_outcome
 from rung.gold import Part
-from rung.release import named_release
+from rung.release.pointer import named_release
 from rung.workflows import Evaluation, Load, evaluate_release, measure_load
 from rung.workload import Workload
 

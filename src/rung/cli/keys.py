@@ -23,7 +23,7 @@ def add_key(
 ) -> None:
     """Make a key, print it once, keep only its digest."""
     from rung.gateway.keys import digest, new_key
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     key, name, ledger = new_key(), named(name), ledger_of(home_of(file))
     ledger.add_key(name, digest(key), datetime.now(UTC), role)
@@ -35,7 +35,7 @@ def add_key(
 @keys.command("list")
 def list_keys(file: File, json_: Json = False) -> None:
     """The keys' names, what they may do, and when they were made or revoked."""
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     found = [
         {"name": key.name, "role": key.role, "added": key.added.isoformat(), "revoked": key.revoked and key.revoked.isoformat()}
@@ -52,7 +52,7 @@ def list_keys(file: File, json_: Json = False) -> None:
 @keys.command("revoke")
 def revoke_key(file: File, name: str) -> None:
     """Let a key in no longer."""
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     ledger = ledger_of(home_of(file))
     ledger.revoke_key(name, datetime.now(UTC))

@@ -90,7 +90,7 @@ def remove_person(file: File, name: Name) -> None:
 
 
 def _people(file: File) -> People:
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     return ledger_of(home_of(file)).people  # whatever is wrong with the file today: somebody may have to be shut out at once
 

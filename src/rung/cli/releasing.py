@@ -45,8 +45,8 @@ def promote(
 
 def rollback(file: File, why: Why) -> None:
     """Undo the last promotion: the release before it answers again. Running gateways follow within a second."""
-    from rung.release import ledger_of
-    from rung.release import rollback as undo
+    from rung.release.pointer import ledger_of
+    from rung.release.pointer import rollback as undo
 
     workload = home_of(file)
     release, passed = undo(workload, ledger_of(workload), user(), why)
@@ -59,7 +59,7 @@ def rollback(file: File, why: Why) -> None:
 @releases.command("list")
 def list_kept(file: File, json_: Json = False) -> None:
     """Every release that is kept, the newest first: what it answers at which promise, and which one is in production."""
-    from rung.release import ledger_of, list_releases
+    from rung.release.pointer import ledger_of, list_releases
 
     workload = home_of(file)
     current = ledger_of(workload).current_release(workload.name)
@@ -86,7 +86,7 @@ def say_history(
     json_: Json = False,
 ) -> None:
     """Who put which release into production, when and why."""
-    from rung.release import ledger_of, release_at
+    from rung.release.pointer import ledger_of, release_at
 
     workload = home_of(file)
     promotions = ledger_of(workload).promotions(workload.name)
@@ -115,7 +115,7 @@ def say_difference(
     json_: Json = False,
 ) -> None:
     """What changed from one release to another, and which test cases they decide differently."""
-    from rung.release import named_release
+    from rung.release.pointer import named_release
     from rung.workflows import compare_releases
 
     workload = load(file)
@@ -152,7 +152,7 @@ for verb in (shadow, canary, ab, trial, stop, tighten):
 
 
 def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:
-    from rung.release import ReleaseError, load_release, made_at
+    from rung.release.frozen import ReleaseError, load_release, made_at
 
     folder = workload.state / "releases" / name
     made = made_at(folder).isoformat(timespec="seconds")

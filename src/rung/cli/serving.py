@@ -16,18 +16,9 @@ from rung.gateway import serve as serve_application
 from rung.gateway.guard import is_loopback, proxies
 from rung.ledger import Ledger
 from rung.models.encoder import open_encoder
-from rung.release import (
-    Live,
-    Release,
-    ReleaseError,
-    current_release,
-    find_release,
-    inputs_of,
-    ledger_of,
-    left_behind,
-    open_live,
-    promote,
-)
+from rung.release.frozen import Release, ReleaseError, find_release, inputs_of
+from rung.release.live import Live, open_live
+from rung.release.pointer import current_release, ledger_of, left_behind, promote
 from rung.workload import Workload
 
 

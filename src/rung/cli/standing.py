@@ -11,13 +11,13 @@ from rung.workload import Workload, WorkloadError, load
 
 if TYPE_CHECKING:
     from rung.ledger import Promotion
-    from rung.release import Release
+    from rung.release.frozen import Release
 
 
 def home_of(file: Path) -> Workload:
     """The workload by its name and its folder, whatever is wrong with its file or its gold today: a broken edit is no reason not
     to go back. Raises `WorkloadError` where no release says what the workload is."""
-    from rung.release import ReleaseError, load_release, load_workload, made_at
+    from rung.release.frozen import ReleaseError, load_release, load_workload, made_at
 
     try:
         return load(file, gold=False)

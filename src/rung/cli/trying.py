@@ -22,28 +22,30 @@ Unit = Annotated[
 
 def shadow(file: File, name: Name, why: Why, share: Share = "100%") -> None:
     """Let a release decide what the live one answers, unseen, and compare. Running gateways begin within a second."""
-    from rung.release import Terms
+    from rung.release.trial import Terms
 
     _start(file, name, Terms("shadow", _share(share)), why)
 
 
 def canary(file: File, name: Name, why: Why, share: Share = "5%", unit: Unit = "") -> None:
     """Let a release answer a share of the cases, until it proves worse than the live one by more than the margins."""
-    from rung.release import Terms
+    from rung.release.trial import Terms
 
     _start(file, name, Terms("canary", _share(share), unit), why)
 
 
 def ab(file: File, name: Name, why: Why, share: Share = "50%", unit: Unit = "") -> None:
     """Let two releases answer, until the challenger proves worse by the file's `success`, or by more than a canary's margins."""
-    from rung.release import Terms
+    from rung.release.trial import Terms
 
     _start(file, name, Terms("ab", _share(share), unit), why)
 
 
 def trial(file: File, json_: Json = False) -> None:
     """The trial that runs, or the last one: both arms, what is proven about the difference, and what was decided."""
-    from rung.release import ledger_of, load_workload, named_release, report_trial
+    from rung.release.frozen import load_workload
+    from rung.release.pointer import ledger_of, named_release
+    from rung.release.trial_report import report_trial
 
     workload = home_of(file)
     ledger = ledger_of(workload)
@@ -63,7 +65,8 @@ def trial(file: File, json_: Json = False) -> None:
 
 def stop(file: File, why: Why) -> None:
     """End the trial that runs: the live release answers alone within a second."""
-    from rung.release import ledger_of, stop_trial
+    from rung.release.pointer import ledger_of
+    from rung.release.trial import stop_trial
 
     workload = home_of(file)
     ended = stop_trial(workload, ledger_of(workload), user(), why)
@@ -72,7 +75,9 @@ def stop(file: File, why: Why) -> None:
 
 
 def _start(file: File, name: str, terms: Any, why: str) -> None:
-    from rung.release import ledger_of, load_workload, named_release, start_trial
+    from rung.release.frozen import load_workload
+    from rung.release.pointer import ledger_of, named_release
+    from rung.release.trial import start_trial
 
     workload = load(file)
     ledger, release = ledger_of(workload), named_release(workload, name)

@@ -124,7 +124,7 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train, calibrate, evaluate and gate; freeze a release and promote it. What was done before is reused."""
-    from rung.release import ledger_of, left_behind, named_release
+    from rung.release.pointer import ledger_of, left_behind, named_release
     from rung.workflows import train as run
 
     if ladder and parent:
@@ -245,7 +245,7 @@ def review(
 ) -> None:
     """List what waits for a person; settle one by --settle ID --answer JSON, or one after the other in a terminal."""
     from rung.cli.reviewing import list_waiting, settle_in_turn, settle_one
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     if settle is None and (answer is not None or note):
         raise typer.BadParameter("needs --settle: which decision is it about?", param_hint="--answer" if answer else "--note")
@@ -290,7 +290,7 @@ def report(
     from datetime import timedelta
 
     from rung.monitor import report as make
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     workload = load(file)
     since = None if days is None else datetime.now(UTC) - timedelta(days=days)
@@ -320,7 +320,7 @@ def candidates(
 ) -> None:
     """Write what people settled, and what is not in gold yet, as lines that may become gold, each with where it comes from."""
     from rung.cli.reviewing import write_candidates
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     workload = load(file)
     write_candidates(ledger_of(workload), workload, output, json_)
@@ -330,7 +330,7 @@ def candidates(
 def agreement(file: File, json_: Json = False) -> None:
     """How far people agree, field by field, on the cases that two of them settled without knowing of each other."""
     from rung.cli.reviewing import show_agreement
-    from rung.release import ledger_of
+    from rung.release.pointer import ledger_of
 
     workload = load(file)
     show_agreement(ledger_of(workload), workload, json_)

@@ -35,7 +35,7 @@ from rung.ledger import Ledger, Record, Said
 from rung.review import ReviewError, settle
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.release.live import Live
 
 NOTE = 10_000  # characters of a verdict's note
 LONGEST_WAIT = 60.0  # seconds that a request may wait for a person

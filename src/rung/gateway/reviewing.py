@@ -24,7 +24,7 @@ from rung.review import Like, Question, ReviewError, open_questions, question, s
 from rung.workload import Workload
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.release.live import Live
 
 LISTED = 500  # open reviews that are looked through for those that fit a filter
 LONGEST_NOTE = 10_000  # characters

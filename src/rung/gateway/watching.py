@@ -25,7 +25,7 @@ from rung.monitor.standings import WHOLE, standings
 from rung.monitor.stream import Sight, Stream
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.release.live import Live
 
 PAUSE = 10.0  # seconds between two looks
 RENEWED = 60.0  # seconds until what nobody has added to is judged anew: a verdict may have been changed
@@ -162,7 +162,7 @@ class Watch:
         await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, name, done))
 
     def _roll_back(self, why: str) -> str:
-        from rung.release import rollback
+        from rung.release.pointer import rollback
 
         try:
             release, _ = rollback(self._living(), self._ledger, ACTOR, why)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from rung.cascade import Cascade
 from rung.core import Answer, Case, Model, Problem, RungError
 from rung.models.endpoint import CHARACTERS_PER_TOKEN, EndpointError, Prompt, cost_of
-from rung.release import asked_schema
+from rung.release.opening import asked_schema
 from rung.workflows.rehearsal import Remembered
 from rung.workflows.showing import Shown
 from rung.workload import EndpointTier, Workload

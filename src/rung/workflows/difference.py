@@ -10,7 +10,9 @@ from rung.core import Decision, Fields, same
 from rung.evaluation import ask_all, right
 from rung.gold import Example, digest_of, read_gold, split
 from rung.models.encoder import open_encoder
-from rung.release import Release, changed_files, changed_parts, close_models, learnt_by, open_release, seen_by
+from rung.release.changes import changed_files, changed_parts
+from rung.release.frozen import Release, learnt_by, seen_by
+from rung.release.opening import close_models, open_release
 from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish

@@ -19,7 +19,8 @@ from rung.evaluation.report import evaluation_blocks, gate_blocks
 from rung.evaluation.times import SHARES, WATTS, Energy, arrive, energy_of, milliseconds, rush
 from rung.gold import Example, GoldError, Part, read_gold, split
 from rung.models.encoder import open_encoder
-from rung.release import Release, ReleaseError, close_models, learnt_by, open_release
+from rung.release.frozen import Release, ReleaseError, learnt_by
+from rung.release.opening import close_models, open_release
 from rung.workflows.difference import unseen
 from rung.workflows.judging import distinct, shares_of
 from rung.workflows.loading import WARMING

@@ -9,20 +9,9 @@ from rung.evaluation import Agreed, Drop, gate_drop, right
 from rung.gold import Example, digest_of, read_gold, split
 from rung.ledger import Ledger, PointerMoved
 from rung.models.encoder import open_encoder
-from rung.release import (
-    Release,
-    ReleaseError,
-    current_release,
-    learnt_by,
-    ledger_of,
-    load_workload,
-    must_compare,
-    named_release,
-    promote,
-    require_gated,
-    require_openable,
-    seen_by,
-)
+from rung.release.frozen import Release, ReleaseError, learnt_by, load_workload, require_gated, seen_by
+from rung.release.opening import require_openable
+from rung.release.pointer import current_release, ledger_of, must_compare, named_release, promote
 from rung.workflows.difference import decide_all, unseen
 from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent

@@ -22,7 +22,8 @@ from rung.evaluation import Agreed, Evidence, climb, evaluate, judge
 from rung.gold import Example, Gold, GoldError, Shares, Split, digest_of, near_groups, read_gold, split
 from rung.models.calibration import Calibration
 from rung.models.endpoint import Prompt
-from rung.release import Parts, Shown, close_models, open_tiers
+from rung.release.frozen import Parts, Shown
+from rung.release.opening import close_models, open_tiers
 from rung.training.heads import Lost, Trained
 from rung.workflows.budget import LARGEST, Meter
 from rung.workflows.progress import Progress

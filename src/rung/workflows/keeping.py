@@ -18,7 +18,7 @@ from rung.evaluation.candidates import Candidate, GoldFacts
 from rung.evaluation.fields import CopyMetrics, LabelMetrics
 from rung.gold import Gold, read_texts
 from rung.models.encoder import Encoder
-from rung.release import FORMAT, source_files
+from rung.release.frozen import FORMAT, source_files
 from rung.workflows.entrants import Entrant, priced
 from rung.workflows.specialists import BUILD
 from rung.workload import Workload

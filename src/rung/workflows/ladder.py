@@ -15,7 +15,7 @@ from rung.evaluation import Evidence
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.extraction import learnt
-from rung.release import Parts
+from rung.release.frozen import Parts
 from rung.statistics.binomial import lower_bound, upper_bound
 from rung.training.heads import Trained
 from rung.workflows.judging import Study, make_cascade, open_study

@@ -11,7 +11,7 @@ from pathlib import Path
 from rung.core import Fields
 from rung.gold import Example, digest_of, read_texts
 from rung.models.encoder import ENCODER_FILES
-from rung.release import TIERS, Release, learnt_by, load_workload, unlabelled_files
+from rung.release.frozen import TIERS, Release, learnt_by, load_workload, unlabelled_files
 from rung.training.heads import Trained
 from rung.workload import SpecialistTier, Workload
 

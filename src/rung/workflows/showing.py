@@ -15,7 +15,7 @@ from typing import Any, cast
 from rung.cascade.redaction import redact
 from rung.core import Fields
 from rung.gold import Example, digest_of, near_groups
-from rung.release import Shown
+from rung.release.frozen import Shown
 from rung.workload import EndpointTier, Workload
 
 

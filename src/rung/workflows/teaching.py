@@ -12,7 +12,7 @@ from rung.core import Answer, Case, Fields, same
 from rung.evaluation import Agreed, climb
 from rung.gold import Example
 from rung.models.calibration import Calibration, logit
-from rung.release import close_models
+from rung.release.opening import close_models
 from rung.training.fitting import fit_calibration
 from rung.training.lessons import Opinion
 from rung.workflows.budget import Meter

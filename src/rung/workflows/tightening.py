@@ -35,8 +35,9 @@ from rung.gold import Example, Gold, GoldError, read_gold, split
 from rung.ledger import Drawn, Ledger
 from rung.models.encoder import open_encoder
 from rung.monitor.standings import known, standing
-from rung.release import Release, close_models, current_release, learnt_by, ledger_of, load_workload, open_release, promote
-from rung.release.frozen import freeze_at
+from rung.release.frozen import Release, freeze_at, learnt_by, load_workload
+from rung.release.opening import close_models, open_release
+from rung.release.pointer import current_release, ledger_of, promote
 from rung.statistics.binomial import binomial_tail, upper_bound
 from rung.workflows.difference import unseen
 from rung.workflows.gating import drop_between

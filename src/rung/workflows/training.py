@@ -13,14 +13,8 @@ from dataclasses import replace
 from rung.evaluation import Drop, describe, doubts, gate
 from rung.gold import Example, Gold, Split, digest_of
 from rung.models.encoder import Encoder, open_encoder
-from rung.release import (
-    Release,
-    find_release,
-    freeze,
-    inputs_of,
-    ledger_of,
-    left_behind,
-)
+from rung.release.frozen import Release, find_release, freeze, inputs_of
+from rung.release.pointer import ledger_of, left_behind
 from rung.training.heads import Lost
 from rung.workflows.gating import drop_between, live_release, promote_gated
 from rung.workflows.judging import Made, Study, examples, make_cascade, open_study

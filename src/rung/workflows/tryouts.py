@@ -22,7 +22,8 @@ from rung.evaluation import Agreed, Evidence, GateError, Metrics, ask_all, evalu
 from rung.evaluation.candidates import Candidate
 from rung.evaluation.findings import find
 from rung.models.encoder import Encoder
-from rung.release import Parts, close_models
+from rung.release.frozen import Parts
+from rung.release.opening import close_models
 from rung.training.heads import Trained
 from rung.training.tfidf import train_tfidf
 from rung.workflows.budget import BudgetSpent, Meter, Purse, foresee

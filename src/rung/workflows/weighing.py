@@ -16,7 +16,7 @@ import numpy as np
 from rung.core import Case, RungError
 from rung.evaluation.times import rush
 from rung.models.encoder import Encoder
-from rung.release import Parts
+from rung.release.frozen import Parts
 from rung.workload import SpecialistTier, Workload
 
 CASES = 300  # arrivals under load: the third largest time is about the 99th percentile

@@ -20,7 +20,7 @@ from rung.gateway.pages.site import Site
 from rung.gateway.pages.words import value
 from rung.gateway.refusal import Refusal
 from rung.ledger import Found, Ledger, Record, Said, Search, UnknownDecision
-from rung.release import Live
+from rung.release.live import Live
 from rung.review import best_attempt, open_finder
 from rung.workload import Workload
 

@@ -17,7 +17,8 @@ from typing import Any
 from rung.charts import Axis, Bar, Block, Code, Fact, Reference, bars, spell
 from rung.core import RungError
 from rung.ledger import Promotion
-from rung.release import Release, list_releases, load_release, made_at
+from rung.release.frozen import Release, load_release, made_at
+from rung.release.pointer import list_releases
 from rung.workload import Workload
 
 COMPARED = 8  # releases in a chart

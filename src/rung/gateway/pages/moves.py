@@ -13,7 +13,8 @@ from rung.core import RungError
 from rung.gateway.pages import kept
 from rung.gateway.verbs import run_verb
 from rung.ledger import Ledger, PointerMoved, Promotion
-from rung.release import ReleaseError, answered_before, load_release, must_compare, rollback
+from rung.release.frozen import ReleaseError, load_release
+from rung.release.pointer import answered_before, must_compare, rollback
 from rung.workload import Workload
 
 

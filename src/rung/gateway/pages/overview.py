@@ -33,7 +33,7 @@ from rung.monitor.promise import Standing
 from rung.workload import Workload
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.release.live import Live
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from rung.statistics.agreement import Agreement
 from rung.workload import Workload
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.release.live import Live
 
 FRESH = 60.0  # seconds after which what takes long to read is read anew, while what was read is shown
 ASKED = 200  # escalated decisions, the latest, over which the large model's tokens are counted

@@ -18,7 +18,7 @@ from rung.gateway.pages.site import Site, read_form
 from rung.gateway.refusal import Refusal
 from rung.gateway.wire import parse
 from rung.ledger import Ledger, Role
-from rung.release import LONGEST, CaseError, Live
+from rung.release.live import LONGEST, CaseError, Live
 from rung.review import open_finder
 from rung.workload import EndpointTier, Workload
 

@@ -15,7 +15,9 @@ from rung.gateway.pages.moving import Moving, home_of, name_of
 from rung.gateway.pages.site import Site, fragment
 from rung.gateway.refusal import Refusal
 from rung.ledger import Promotion
-from rung.release import ReleaseError, answered_before, changed_files, changed_parts
+from rung.release.changes import changed_files, changed_parts
+from rung.release.frozen import ReleaseError
+from rung.release.pointer import answered_before
 from rung.workload import Workload
 
 SHOWN = 50  # releases, and moves of the pointer

@@ -24,7 +24,7 @@ from rung.monitor.money import Money, sentences
 from rung.workload import Workload
 
 if TYPE_CHECKING:
-    from rung.release import Live
+    from rung.release.live import Live
 
 WEEK = 7 * DAY
 ALARMS = 500  # the latest, among which those of the week are looked for

@@ -27,7 +27,7 @@ from rung.ledger import Action, Ledger, Role
 
 if TYPE_CHECKING:
     from rung.gateway.watching import Watch
-    from rung.release import Live
+    from rung.release.live import Live
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "

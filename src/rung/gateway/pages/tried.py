@@ -11,7 +11,8 @@ from typing import Any
 
 from rung.charts import Block, Callout, Details, Fact, Facts, Paragraph, Table, spell
 from rung.ledger import Ledger, Marks, Trial
-from rung.release import Tally, describe_trial
+from rung.release.trial_report import describe_trial
+from rung.release.trial_tally import Tally
 from rung.workload import Workload
 
 WAIT = 0.05  # seconds that a page waits for figures

@@ -41,7 +41,7 @@ FILES = {
     "docs/recipes.md": "How a specialist is trained, by which recipe, and how small it may be.",
     "docs/releases.md": "What a release holds, what its gate asks, how to promote, compare, try and roll back.",
     "docs/memo.md": "How to read a selection memo, in two minutes or in ten.",
-    "docs/memos/": "The memo of the example's bake-off, made by `make memos`.",
+    "docs/memos/": "The memos of the examples' bake-offs, made by `make memos`.",
     "docs/promise.md": "How the promise is kept, and what it does not say.",
     "docs/pages.md": "The pages for people, in pictures: what each answers, its keys, who may do what.",
     "docs/watching.md": "How cases are drawn for people, the live promise, drift, and what the money assumes.",

@@ -13,7 +13,7 @@ from typing import Any
 from rung.cascade.promise import Threshold
 from rung.evaluation.candidates import Bakeoff, Candidate, GoldFacts, Kind
 from rung.evaluation.confidence import Point, RiskCoverage
-from rung.evaluation.fields import LabelMetrics
+from rung.evaluation.fields import FieldMetrics
 from rung.evaluation.metrics import Metrics, TierMetrics
 from rung.evaluation.rates import Estimate, rate
 from rung.evaluation.slices import Slice
@@ -110,7 +110,7 @@ def _metrics(
         accepted_hallucinated=rate(0, count),
         cost=Estimate(cost, cost, cost, cases),
         tiers=tuple(TierMetrics(tier, rate(round(part * count), cases), rate(0, round(part * count))) for tier, part in tiers),
-        fields=(LabelMetrics("intent", rate(sum(right), cases), f1, ()),),
+        fields=(FieldMetrics("intent", "label", rate(sum(right), cases), f1),),
         calibration=None,
         risk_coverage=RiskCoverage(Estimate(0.05, 0.04, 0.06, cases), tuple(points)),
         slices=tuple(_slice(label, right, answered) for label in LABELS),

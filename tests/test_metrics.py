@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import count
 from math import pi, sqrt
 from pathlib import Path
@@ -20,7 +21,7 @@ from sklearn.metrics import f1_score
 from rung.core import Answer, Attempt, Case, Decision, Fields, Outcome, Problem
 from rung.evaluation.asking import Agreed
 from rung.evaluation.confidence import BINS, POINTS
-from rung.evaluation.fields import CopyMetrics, LabelMetrics
+from rung.evaluation.fields import FieldMetrics
 from rung.evaluation.metrics import Metrics, measure
 from rung.evaluation.rates import Estimate, Rate, draw, estimate
 from rung.workload import Boundary, Field, Limits, Promise, SpecialistTier, Workload
@@ -99,7 +100,7 @@ def labelled(expected: str, said: str | None, confidence: float = 0.9, **more: A
     return case({"intent": expected}, None if said is None else {"intent": said}, confidence, **more)
 
 
-def of_field(metrics: Metrics, name: str) -> LabelMetrics | CopyMetrics:
+def of_field(metrics: Metrics, name: str) -> FieldMetrics:
     return next(field for field in metrics.fields if field.name == name)
 
 
@@ -157,9 +158,9 @@ def test_where_no_tier_answers_there_is_nothing_to_be_sure_of() -> None:
     assert counts(metrics.hallucinated) == (0, 0)
     assert (metrics.calibration, metrics.risk_coverage, metrics.disagreements) == (None, None, ())
     intent, amount = metrics.fields
-    assert isinstance(intent, LabelMetrics)
-    assert intent.macro_f1 == Estimate(0.0, 0.0, 0.0, 5)
-    assert isinstance(amount, CopyMetrics)
+    assert intent.fill == "label"
+    assert intent.f1 == Estimate(0.0, 0.0, 0.0, 5)
+    assert amount.fill == "copy"
     assert (amount.precision, amount.recall) == (None, Estimate(0.0, 0.0, 0.0, 5))
 
 
@@ -169,10 +170,10 @@ def test_where_no_tier_answers_there_is_nothing_to_be_sure_of() -> None:
 def test_macro_f1_and_the_worst_confusions_by_hand() -> None:
     cases = [labelled("card", "card")] * 3 + [labelled("card", "fee")] * 2 + [labelled("fee", "fee")] + [labelled("fee", None)]
     intent = of_field(measured(cases), "intent")
-    assert isinstance(intent, LabelMetrics)
+    assert intent.fill == "label"
     assert counts(intent.accuracy) == (4, 7)
-    assert intent.macro_f1 is not None
-    assert intent.macro_f1.value == pytest.approx((6 / 8 + 2 / 5) / 2)  # of card 3 of 5 + 3; of fee 1 of 2 + 3
+    assert intent.f1 is not None
+    assert intent.f1.value == pytest.approx((6 / 8 + 2 / 5) / 2)  # of card 3 of 5 + 3; of fee 1 of 2 + 3
     assert [(one.expected, one.said, one.count) for one in intent.confusions] == [("card", "fee", 2)]
 
 
@@ -180,16 +181,16 @@ def test_macro_f1_and_the_worst_confusions_by_hand() -> None:
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, "no such"])), min_size=1, max_size=60))
 def test_macro_f1_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     intent = of_field(measured([labelled(*pair) for pair in pairs]), "intent")
-    assert isinstance(intent, LabelMetrics)
-    assert intent.macro_f1 is not None
-    assert intent.macro_f1.value == pytest.approx(f1_score(*zip(*pairs, strict=True), average="macro", zero_division=0))
+    assert intent.fill == "label"
+    assert intent.f1 is not None
+    assert intent.f1.value == pytest.approx(f1_score(*zip(*pairs, strict=True), average="macro", zero_division=0))
 
 
 def test_labels_are_json_values_and_true_is_not_one() -> None:
     flag = Field("flag", "label", {}, labels=(True, 1, None))
     metrics = measured([case({"flag": True}, {"flag": 1}), case({"flag": 1}, {"flag": 1.0}), case({"flag": None}, {})], flag)
     assert counts(metrics.fields[0].accuracy) == (2, 3)
-    assert isinstance(metrics.fields[0], LabelMetrics)
+    assert metrics.fields[0].fill == "label"
     assert [(one.expected, one.said) for one in metrics.fields[0].confusions] == [(True, 1)]
 
 
@@ -205,7 +206,7 @@ def test_copied_values_are_matched_whatever_their_order() -> None:
         TAGS,
         LINES,
     )
-    found = {field.name: field for field in metrics.fields if isinstance(field, CopyMetrics)}
+    found = {field.name: field for field in metrics.fields if field.fill == "copy"}
     assert {name: (one.expected, one.said, one.found) for name, one in found.items()} == {
         "amount": (1, 2, 1),
         "tags": (3, 2, 2),
@@ -406,7 +407,7 @@ def test_disagreements_name_what_differs_the_surest_mistakes_first() -> None:
         INTENT,
         AMOUNT,
     )
-    assert [one.document() for one in metrics.disagreements] == [
+    assert [asdict(one) for one in metrics.disagreements] == [
         {
             "at": 1,
             "accepted": True,
@@ -449,9 +450,9 @@ def _cases(draw: st.DrawFn) -> tuple[Agreed, Decision]:
 
 
 def _estimates(metrics: Metrics) -> list[Estimate]:
-    copies = [field for field in metrics.fields if isinstance(field, CopyMetrics)]
+    copies = [field for field in metrics.fields if field.fill == "copy"]
     found = [one for field in copies for one in (field.f1, field.precision, field.recall)] + [metrics.cost]
-    found += [field.macro_f1 for field in metrics.fields if isinstance(field, LabelMetrics)]
+    found += [field.f1 for field in metrics.fields if field.fill == "label"]
     found += [metrics.calibration and metrics.calibration.error, metrics.risk_coverage and metrics.risk_coverage.area]
     return [one for one in found if one is not None]
 

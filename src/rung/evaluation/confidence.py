@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +28,6 @@ class Bin:
     confidence: float
     right: Rate
 
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"start": self.start, "end": self.end, "confidence": self.confidence, "right": self.right.document()}
-
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -45,10 +40,6 @@ class Calibration:
     noise: float
     bins: tuple[Bin, ...]
 
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"error": self.error.document(), "noise": self.noise, "bins": [one.document() for one in self.bins]}
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -57,10 +48,6 @@ class Point:
     confidence: float
     coverage: float
     risk: float
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"confidence": self.confidence, "coverage": self.coverage, "risk": self.risk}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +58,6 @@ class RiskCoverage:
 
     area: Estimate
     points: tuple[Point, ...]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"area": self.area.document(), "points": [one.document() for one in self.points]}
 
 
 def calibrate(findings: Sequence[Finding], draws: Draws) -> Calibration | None:

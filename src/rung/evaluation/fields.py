@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,66 +29,40 @@ class Confusion:
     said: Any
     count: int
 
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"expected": self.expected, "said": self.said, "count": self.count}
-
 
 @dataclass(frozen=True, slots=True)
-class LabelMetrics:
-    """A field filled by a label, in the last answers, accepted or not; where no tier answers nothing is right.
+class FieldMetrics:
+    """How a field is filled in the last answers, accepted or not; where no tier answers nothing is right, and nothing said.
 
-    `macro_f1` is the mean F1 of every label that people or answers give, so that rare ones count as much; None of no case.
-    `confusions` are the most frequent.
+    Of a label, `f1` is the mean F1 of every one that people or answers give (macro), so that rare ones count as much; None of no
+    case. `confusions` are the most frequent.
+
+    Of a copied field, counted over all cases are the values `expected`, those `said` and those `found`, which are in both: a
+    list's as often as they stand in it, in any order, those of objects by property, null not at all. `precision` is found of
+    said, `recall` found of expected, `f1` their harmonic mean (micro); None where there is nothing to divide by.
     """
 
     name: str
-    accuracy: Rate
-    macro_f1: Estimate | None
-    confusions: tuple[Confusion, ...]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "field": self.name,
-            "fill": "label",
-            "accuracy": self.accuracy.document(),
-            "macro_f1": None if self.macro_f1 is None else self.macro_f1.document(),
-            "confusions": [one.document() for one in self.confusions],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CopyMetrics:
-    """A copied field, in the last answers, accepted or not; where no tier answers nothing is said.
-
-    Counted over all cases are the values `expected`, those `said` and those `found`, which are in both: a list's as often as they
-    stand in it, in any order, those of objects by property, null not at all. `precision` is found of said, `recall` found of
-    expected, `f1` their harmonic mean; None where there is nothing to divide by.
-    """
-
-    name: str
+    fill: Literal["label", "copy"]
     accuracy: Rate
     f1: Estimate | None
-    precision: Estimate | None
-    recall: Estimate | None
-    expected: int
-    said: int
-    found: int
+    confusions: tuple[Confusion, ...] = ()
+    precision: Estimate | None = None
+    recall: Estimate | None = None
+    expected: int = 0
+    said: int = 0
+    found: int = 0
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        estimates = {"f1": self.f1, "precision": self.precision, "recall": self.recall}
-        return {
-            "field": self.name,
-            "fill": "copy",
-            "accuracy": self.accuracy.document(),
-            **{name: None if one is None else one.document() for name, one in estimates.items()},
-            "values": {"expected": self.expected, "said": self.said, "found": self.found},
-        }
+        about = {"field": self.name, "fill": self.fill, "accuracy": self.accuracy}
+        if self.fill == "label":
+            return {**about, "macro_f1": self.f1, "confusions": self.confusions}
+        values = {"expected": self.expected, "said": self.said, "found": self.found}
+        return {**about, "f1": self.f1, "precision": self.precision, "recall": self.recall, "values": values}
 
 
-def judge_fields(workload: Workload, findings: Sequence[Finding], draws: Draws) -> tuple[LabelMetrics | CopyMetrics, ...]:
+def judge_fields(workload: Workload, findings: Sequence[Finding], draws: Draws) -> tuple[FieldMetrics, ...]:
     """How well each field is filled that people agreed on, in the workload's order."""
     return tuple(
         _labels(field, findings, draws) if field.fill == "label" else _copies(field, findings, draws)
@@ -102,7 +76,7 @@ def _accuracy(name: str, findings: Sequence[Finding]) -> Rate:
     return rate(sum(one.said is not None and same(one.said.get(name), one.expected[name]) for one in known), len(known))
 
 
-def _labels(field: Field, findings: Sequence[Finding], draws: Draws) -> LabelMetrics:
+def _labels(field: Field, findings: Sequence[Finding], draws: Draws) -> FieldMetrics:
     name = field.name
     known = [one for one in findings if name in one.expected]
     truth = [signature(one.expected[name]) if name in one.expected else "" for one in findings]
@@ -112,8 +86,9 @@ def _labels(field: Field, findings: Sequence[Finding], draws: Draws) -> LabelMet
     pairs = np.array([number[label] for label in truth]) * (nothing + 1) + np.array([number[label] for label in guess])
     cells, cell = np.unique(pairs.astype(np.int64), return_inverse=True)
     confused = np.stack(np.divmod(cells, nothing + 1))
-    return LabelMetrics(
+    return FieldMetrics(
         name,
+        "label",
         _accuracy(name, findings),
         estimate(lambda drawn: _macro_f1(totals(drawn, cell, len(cells)), confused, nothing), draws, len(known)),
         _confusions(name, [one for one in known if one.said is not None]),
@@ -138,7 +113,7 @@ def _confusions(name: str, answered: Sequence[Finding]) -> tuple[Confusion, ...]
     return tuple(Confusion(*wrong[pair], counts[pair]) for pair in worst)
 
 
-def _copies(field: Field, findings: Sequence[Finding], draws: Draws) -> CopyMetrics:
+def _copies(field: Field, findings: Sequence[Finding], draws: Draws) -> FieldMetrics:
     counts = np.array([_count(field.name, one) for one in findings], np.float32).reshape(-1, 3)  # whole numbers: exact
     expected, said, found = counts.sum(axis=0).astype(int).tolist()
 
@@ -146,15 +121,16 @@ def _copies(field: Field, findings: Sequence[Finding], draws: Draws) -> CopyMetr
         """The ratio of two sums of the three counts."""
         return estimate(lambda drawn: over((drawn @ counts) @ parts, (drawn @ counts) @ of), draws, len(findings))
 
-    return CopyMetrics(
+    return FieldMetrics(
         field.name,
+        "copy",
         _accuracy(field.name, findings),
-        share((0, 0, 2), (1, 1, 0)),
-        share((0, 0, 1), (0, 1, 0)),
-        share((0, 0, 1), (1, 0, 0)),
-        expected,
-        said,
-        found,
+        f1=share((0, 0, 2), (1, 1, 0)),
+        precision=share((0, 0, 1), (0, 1, 0)),
+        recall=share((0, 0, 1), (1, 0, 0)),
+        expected=expected,
+        said=said,
+        found=found,
     )
 
 

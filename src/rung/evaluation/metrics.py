@@ -7,7 +7,7 @@ does not repeat itself, or about limits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from rung.core import Decision, same
 from rung.evaluation.asking import Agreed
 from rung.evaluation.confidence import Calibration, RiskCoverage, calibrate, trace
 from rung.evaluation.faithfulness import Search
-from rung.evaluation.fields import CopyMetrics, LabelMetrics, judge_fields
+from rung.evaluation.fields import FieldMetrics, judge_fields
 from rung.evaluation.findings import Finding, find
 from rung.evaluation.rates import Draws, Estimate, Rate, draw, estimate, over, plain, rate
 from rung.evaluation.slices import Slice, Worse, compare, cut
@@ -31,10 +31,6 @@ class TierMetrics:
     answered: Rate
     error: Rate
 
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"tier": self.tier, "answered": self.answered.document(), "error": self.error.document()}
-
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
@@ -42,22 +38,11 @@ class Disagreement:
     differ, which tier said it, how sure it was, and whether it was accepted."""
 
     at: int
+    accepted: bool
+    confidence: float
+    tier: str
     expected: Mapping[str, Any]
     said: Mapping[str, Any]
-    tier: str
-    confidence: float
-    accepted: bool
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "at": self.at,
-            "accepted": self.accepted,
-            "confidence": self.confidence,
-            "tier": self.tier,
-            "expected": dict(self.expected),
-            "said": dict(self.said),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +66,10 @@ class Metrics:
     hallucinated: Rate
     accepted_hallucinated: Rate
     cost: Estimate | None
-    tiers: tuple[TierMetrics, ...]
-    fields: tuple[LabelMetrics | CopyMetrics, ...]
     calibration: Calibration | None
     risk_coverage: RiskCoverage | None
+    tiers: tuple[TierMetrics, ...]
+    fields: tuple[FieldMetrics, ...]
     slices: tuple[Slice, ...]
     worst: tuple[Worse, ...]
     disagreements: tuple[Disagreement, ...]
@@ -101,23 +86,8 @@ class Metrics:
 
     def document(self) -> dict[str, Any]:
         """As JSON; floats have six significant digits, so that the same cases give the same bytes."""
-        shares = (
-            "answered",
-            "error",
-            "whole",
-            "refused",
-            "objected",
-            "hallucinated",
-            "accepted_hallucinated",
-        )
-        optional = {"cost_usd_per_case": self.cost, "calibration": self.calibration, "risk_coverage": self.risk_coverage}
-        lists = ("tiers", "fields", "slices", "worst", "disagreements")
-        return plain(
-            {"cases": self.cases}
-            | {name: getattr(self, name).document() for name in shares}
-            | {name: None if one is None else one.document() for name, one in optional.items()}
-            | {name: [one.document() for one in getattr(self, name)] for name in lists}
-        )
+        names = {one.name: one.name for one in fields(self)} | {"cost": "cost_usd_per_case"}
+        return {told: plain(getattr(self, name)) for name, told in names.items()}
 
 
 def measure(workload: Workload, agreed: Sequence[Agreed], decisions: Sequence[Decision]) -> Metrics:
@@ -177,7 +147,6 @@ def _disagreements(findings: Sequence[Finding]) -> tuple[Disagreement, ...]:
         said = one.said or {}
         apart = [name for name, value in one.expected.items() if not same(said.get(name), value)]
         expected = {name: one.expected[name] for name in apart}
-        found.append(
-            Disagreement(one.at, expected, {name: said.get(name) for name in apart}, one.tier, one.confidence, one.accepted)
-        )
+        instead = {name: said.get(name) for name in apart}
+        found.append(Disagreement(one.at, one.accepted, one.confidence, one.tier, expected, instead))
     return tuple(found)

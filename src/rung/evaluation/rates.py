@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
 from typing import Any, cast
 
@@ -50,10 +50,6 @@ class Estimate:
     low: float
     high: float
     of: int
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"value": self.value, "low": self.low, "high": self.high, "of": self.of}
 
 
 def rate(count: int, of: int) -> Rate:
@@ -105,7 +101,11 @@ def over(parts: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value whose floats have `DIGITS` significant digits, the same on every run; what is not finite is null."""
+    """Figures as JSON, the same on every run: of a dataclass its `document`, or else its fields; floats have `DIGITS` significant
+    digits, and what is not finite is null."""
+    if is_dataclass(value):
+        own = getattr(value, "document", None)
+        value = own() if own else {one.name: getattr(value, one.name) for one in fields(value)}
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from rung.evaluation.confidence import Calibration, RiskCoverage
-from rung.evaluation.fields import CopyMetrics, LabelMetrics
+from rung.evaluation.fields import FieldMetrics
 from rung.evaluation.metrics import Metrics, TierMetrics
 from rung.evaluation.rates import Estimate, Rate
 from rung.evaluation.slices import Slice, Worse
@@ -37,8 +37,6 @@ def read_metrics(document: Mapping[str, Any]) -> Metrics:
     )
 
 
-def _field(document: Mapping[str, Any]) -> LabelMetrics | CopyMetrics:
-    told = {**document, "name": document["field"]}
-    if document["fill"] == "label":
-        return msgspec.convert(told, LabelMetrics)
-    return msgspec.convert({**told, **document["values"]}, CopyMetrics)
+def _field(document: Mapping[str, Any]) -> FieldMetrics:
+    about = {"name": document["field"]} | ({"f1": document["macro_f1"]} if document["fill"] == "label" else document["values"])
+    return msgspec.convert({**document, **about}, FieldMetrics)

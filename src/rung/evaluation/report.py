@@ -27,7 +27,7 @@ from rung.charts import (
     spell,
 )
 from rung.evaluation.confidence import Calibration, RiskCoverage
-from rung.evaluation.fields import CopyMetrics, LabelMetrics
+from rung.evaluation.fields import FieldMetrics
 from rung.evaluation.gates import Ruling
 from rung.evaluation.metrics import Disagreement, Metrics
 from rung.evaluation.rates import Estimate, Rate, rate
@@ -143,24 +143,19 @@ def _tiers(metrics: Metrics, promise: Promise) -> Table:
     return Table(("Who answers", "Reached", "Answered", "Share", "Wrong", "Error", bound), rows)
 
 
-def _fields(fields: Sequence[LabelMetrics | CopyMetrics]) -> Iterator[Block]:
+def _fields(fields: Sequence[FieldMetrics]) -> Iterator[Block]:
     yield Heading("Fields")
     yield Paragraph("The last answer that any tier gave, accepted or not. In brackets: 95 % intervals.")
-    rows = [
-        (one.name, "label", f"{one.accuracy.of:,}", _rate(one.accuracy), _estimate(one.macro_f1))
-        if isinstance(one, LabelMetrics)
-        else (one.name, "copy", f"{one.accuracy.of:,}", _rate(one.accuracy), _estimate(one.f1))
-        for one in fields
-    ]
+    rows = [(one.name, one.fill, f"{one.accuracy.of:,}", _rate(one.accuracy), _estimate(one.f1)) for one in fields]
     yield Table(("Field", "Filled by", "Cases", "Right", "F1"), rows, "llrrr")
     for one in fields:
-        if isinstance(one, LabelMetrics) and one.confusions:
+        if one.confusions:
             pairs = [(_json(pair.expected), _json(pair.said), f"{pair.count:,}") for pair in one.confusions]
             yield Details(f"What {one.name} confuses most often", [Table(("Expected", "Said", "Cases"), pairs, "llr")])
     values = [
         (one.name, f"{one.expected:,}", f"{one.said:,}", f"{one.found:,}", _estimate(one.precision), _estimate(one.recall))
         for one in fields
-        if isinstance(one, CopyMetrics)
+        if one.fill == "copy"
     ]
     if values:
         yield Table(("Copied values", "Expected", "Said", "Of these right", "Precision", "Recall"), values)

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import exp, lgamma
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from rung.charts import spell
 from rung.evaluation.findings import Finding, signature
 from rung.evaluation.rates import Rate, rate
+from rung.statistics.hypergeometric import chances
 from rung.statistics.paired import holm
 from rung.workload import Workload
 
@@ -41,11 +41,6 @@ class Slice:
     def name(self) -> str:
         """The slice as a sentence has it."""
         return f"{self.by} {self.value}"
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        rates = {"answered": self.answered, "error": self.error, "whole": self.whole}
-        return {"by": self.by, "value": self.value, "cases": self.cases} | {name: one.document() for name, one in rates.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +67,8 @@ class Worse:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "by": self.slice.by,
-            "value": self.slice.value,
-            "rest": self.rest.document(),
-            "p": self.p,
-            "compared": self.compared,
-            "sentence": self.sentence,
-        }
+        about = {"by": self.slice.by, "value": self.slice.value, "rest": self.rest}
+        return {**about, "p": self.p, "compared": self.compared, "sentence": self.sentence}
 
 
 def cut(workload: Workload, findings: Sequence[Finding]) -> list[Slice]:
@@ -101,10 +90,10 @@ def cut(workload: Workload, findings: Sequence[Finding]) -> list[Slice]:
 def compare(slices: Sequence[Slice], error: Rate) -> list[Worse]:
     """The slices whose error is significantly above the rest's, the least likely to be chance first; `error` is that of all."""
     tested = [one for one in slices if 0 < one.error.of < error.of]
-    chances = [_tail(one.error.count, one.error.of, error.count, error.of) for one in tested]
+    tails = [chances(error.of, error.count, one.error.of)[one.error.count :].sum() for one in tested]
     worse = [
         Worse(one, rate(error.count - one.error.count, error.of - one.error.of), float(p), len(tested))
-        for one, p in zip(tested, holm(chances), strict=True)
+        for one, p in zip(tested, holm([min(1.0, float(tail)) for tail in tails]), strict=True)
         if p <= SIGNIFICANT
     ]
     return sorted(worse, key=lambda one: (one.p, -one.slice.error.low, one.slice.name))
@@ -140,16 +129,3 @@ def _slice(by: str, value: str, inside: Sequence[Finding]) -> Slice:
         error=rate(answered.count(False), len(answered)),
         whole=rate(sum(one.right for one in inside), len(inside)),
     )
-
-
-def _tail(wrong: int, cases: int, all_wrong: int, all_cases: int) -> float:
-    """P(X >= wrong) where `cases` are drawn of `all_cases` with `all_wrong` among them: Fisher's exact test, one-sided."""
-
-    def ways(of: int, count: int) -> float:
-        return lgamma(of + 1) - lgamma(count + 1) - lgamma(of - count + 1)
-
-    most = min(cases, all_wrong)
-    least = max(wrong, cases - (all_cases - all_wrong))
-    total = ways(all_cases, cases)
-    logs = (ways(all_wrong, k) + ways(all_cases - all_wrong, cases - k) - total for k in range(least, most + 1))
-    return min(1.0, sum(map(exp, logs)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import ceil
 from time import perf_counter
 from typing import Any
@@ -38,10 +38,6 @@ class Quantile:
     seconds: float
     low: float | None
     high: float | None
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"seconds": self.seconds, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class Times:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        quantiles = {name: self[name].document() for name in SHARES} if self.seconds else {}
+        quantiles = {name: asdict(self[name]) for name in SHARES} if self.seconds else {}
         about = {"cases": len(self), "arrivals_per_second": self.rate, "one_at_a_time": self.alone}
         return about | quantiles
 

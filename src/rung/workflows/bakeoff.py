@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 
-from rung.evaluation.candidates import Bakeoff, GoldFacts
+from rung.evaluation.candidates import Bakeoff, Candidate, GoldFacts
 from rung.gold import GoldError, near_groups, read_gold
 from rung.models.encoder import Encoder, open_encoder
 from rung.training.embeddings import embed_gold
@@ -19,7 +19,7 @@ from rung.training.suspects import find_suspects, why_not
 from rung.workflows.budget import BudgetSpent, Purse
 from rung.workflows.entrants import line_up
 from rung.workflows.judging import Study, open_study
-from rung.workflows.keeping import file_of, keep, kept_under, recall_candidate, recall_facts
+from rung.workflows.keeping import file_of, keep, kept_under, recall
 from rung.workflows.progress import Progress, silent, steps
 from rung.workflows.rehearsal import EndpointSilent
 from rung.workflows.tryouts import Tryouts
@@ -40,10 +40,10 @@ def bake(workload: Workload, progress: Progress = silent, encoder: Encoder | Non
     under = kept_under(workload, gold, encoder)
     entrants = line_up(workload)
     files = {entrant.name: file_of(entrant, folder, under) for entrant in entrants}
-    known = {name: recall_candidate(file) for name, file in files.items()}
+    known = {name: recall(file, Candidate) for name, file in files.items()}
     missing = [entrant for entrant in entrants if known[entrant.name] is None]
     facts_file = folder / f"gold-{under}-{'sought' if find_spec('cleanlab') else 'unsought'}.json"
-    facts = recall_facts(facts_file)
+    facts = recall(facts_file, GoldFacts)
     purse = Purse(workload.bakeoff.budget, folder / f"spent-{gold.digest[:24]}.txt")
     unfinished: dict[str, str] = {}
     if missing or facts is None:
@@ -55,7 +55,7 @@ def bake(workload: Workload, progress: Progress = silent, encoder: Encoder | Non
         for place, entrant in enumerate(missing, 1):
             try:
                 keep(files[entrant.name], tryouts.run(entrant))
-                known[entrant.name] = recall_candidate(files[entrant.name])  # as every later run will see it
+                known[entrant.name] = recall(files[entrant.name], Candidate)  # as every later run will see it
             except (BudgetSpent, EndpointSilent, WeighingError) as error:
                 unfinished[entrant.name] = str(error)
             tryouts.forget(missing[place:])

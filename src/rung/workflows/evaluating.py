@@ -78,7 +78,7 @@ class Evaluation:
         figures = self.evidence.document({one.by for one in self.metrics.slices})
         times = figures.pop("times")
         cases = ((self.cases[one.at], one) for one in self.metrics.disagreements)
-        wrong = [{"line": case.line, "text": case.case.text, **one.document()} for case, one in cases]
+        wrong = [{"line": case.line, "text": case.case.text, **asdict(one)} for case, one in cases]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}
         rulings = self.rulings(timed=False)
         gate = {"passed": all(one.verdict != "refused" for one in rulings), "limits": [asdict(one) for one in rulings]}

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import TypeVar
 
-from msgspec import ValidationError, convert
+import msgspec
 
-from rung.evaluation import Metrics
 from rung.evaluation.candidates import Candidate, GoldFacts
-from rung.evaluation.fields import CopyMetrics, LabelMetrics
 from rung.gold import Gold, read_texts
 from rung.models.encoder import Encoder
 from rung.release.frozen import FORMAT, source_files
@@ -23,7 +20,9 @@ from rung.workflows.entrants import Entrant, priced
 from rung.workflows.specialists import BUILD
 from rung.workload import Workload
 
-BAKED = 3  # raise it when a bake-off would lead to other figures, or the gate to another refusal, which is kept too
+Found = TypeVar("Found", Candidate, GoldFacts)
+
+BAKED = 4  # raise it when a bake-off would lead to other figures, or the gate to another refusal, which is kept too
 
 
 def kept_under(workload: Workload, gold: Gold, encoder: Encoder) -> str:
@@ -52,35 +51,12 @@ def keep(file: Path, found: Candidate | GoldFacts) -> None:
     os.replace(draft.name, file)
 
 
-def recall_candidate(file: Path) -> Candidate | None:
-    """The candidate kept in a file; None where there is none, or one that cannot be read."""
+def recall(file: Path, kind: type[Found]) -> Found | None:
+    """What is kept in a file; None where there is none, or one that cannot be read."""
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        return Candidate(**_typed(Candidate, raw, metrics=_metrics(raw["metrics"])))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def recall_facts(file: Path) -> GoldFacts | None:
-    """The same of the gold's facts."""
-    try:
-        return convert(json.loads(file.read_text(encoding="utf-8")), GoldFacts)
+        return msgspec.json.decode(file.read_bytes(), type=kind)
     except (OSError, ValueError):
         return None
-
-
-def _metrics(raw: Mapping[str, Any]) -> Metrics:
-    each = cast("list[dict[str, Any]]", raw["fields"])
-    fields = tuple(convert(one, LabelMetrics if "macro_f1" in one else CopyMetrics) for one in each)
-    return Metrics(**_typed(Metrics, raw, fields=fields))
-
-
-def _typed(kind: type, raw: Mapping[str, Any], **known: object) -> dict[str, Any]:
-    """The values of a dataclass as its annotations say, but for what is `known`: msgspec takes no unions of dataclasses."""
-    kinds = get_type_hints(kind)
-    if raw.keys() != kinds.keys():
-        raise ValidationError(f"{kind.__name__} has other fields")
-    return {name: convert(value, kinds[name]) for name, value in raw.items() if name not in known} | known
 
 
 def _digest(made_of: object) -> str:

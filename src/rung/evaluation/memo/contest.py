@@ -22,11 +22,9 @@ from rung.charts import (
 )
 from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
-from rung.evaluation.fields import CopyMetrics, LabelMetrics
 from rung.evaluation.memo.phrases import NONE, at_most, estimated, listed, percent, prose, seconds, share, size
 from rung.evaluation.money import dollars
 from rung.evaluation.ranking import Ranked
-from rung.evaluation.rates import Estimate
 
 Measure = Callable[[Ranked], float]  # of which less is better
 
@@ -70,7 +68,7 @@ def contest(bakeoff: Bakeoff, choice: Choice) -> Iterator[Block]:
 def _label(choice: Choice) -> int | None:
     """The place of the first field that is a label."""
     fields = choice.ranking[0].candidate.metrics.fields
-    return next((at for at, field in enumerate(fields) if isinstance(field, LabelMetrics)), None)
+    return next((at for at, field in enumerate(fields) if field.fill == "label"), None)
 
 
 def _which(choice: Choice) -> str:
@@ -83,7 +81,7 @@ def _table(bakeoff: Bakeoff, choice: Choice) -> Table:
     rows: list[tuple[Prose, ...]] = []
     for one in choice.ranking:
         metrics = one.candidate.metrics
-        f1 = None if label is None else _f1(metrics.fields[label])
+        f1 = None if label is None else metrics.fields[label].f1
         error, bound = metrics.error, at_most(metrics.error, bakeoff.promise.confidence)
         rows.append(
             (
@@ -119,16 +117,12 @@ def _unbeaten(choice: Choice, *measures: Measure) -> list[Ranked]:
 def _more(choice: Choice) -> Table:
     """The share answered and each field's macro-F1 or F1, with intervals."""
     fields = choice.ranking[0].candidate.metrics.fields
-    header = [f"{one.name}, {'macro-F1' if isinstance(one, LabelMetrics) else 'F1'}" for one in fields]
+    header = [f"{one.name}, {'macro-F1' if one.fill == 'label' else 'F1'}" for one in fields]
     rows = [
-        (one.name, share(one.candidate.metrics.answered), *(estimated(_f1(field)) for field in one.candidate.metrics.fields))
+        (one.name, share(one.candidate.metrics.answered), *(estimated(field.f1) for field in one.candidate.metrics.fields))
         for one in choice.ranking
     ]
     return Table(("candidate", "answered", *header), rows)
-
-
-def _f1(field: LabelMetrics | CopyMetrics) -> Estimate | None:
-    return field.macro_f1 if isinstance(field, LabelMetrics) else field.f1
 
 
 def _times(choice: Choice) -> Table:

@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 from rung.core import Answer, Case, Fields
 from rung.models.encoder import Encoder
 from rung.models.extraction import Extraction
+from rung.models.heads import ArtefactError
 from rung.models.ngrams import BUCKETS, ngrams
-from rung.models.specialist import ArtefactError, Specialist, load_specialist
+from rung.models.specialist import Specialist, load_specialist
 from rung.training.copies import Page, train_copies
 from rung.training.heads import FOLDS, USUAL, Reading, Trained, gram, solve, train_heads
 from rung.workload import Field

@@ -25,7 +25,7 @@ from rung.evaluation.reading import read_metrics
 from rung.gateway.pages import hash_password
 from rung.ledger import Assignment, Record, Trial
 from rung.models.encoder import Encoder
-from rung.models.specialist import read_calibration
+from rung.models.heads import read_calibration
 from rung.release.frozen import TIERS, Parts, Release, freeze
 from rung.release.opening import open_specialist
 from rung.release.pointer import promote

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from rung.core import Answer, Case, Fields
 from rung.models.encoder import Encoder
-from rung.models.specialist import ArtefactError
+from rung.models.heads import ArtefactError
 from rung.models.static import BUCKETS, Reader, Static, load_static
 from rung.training.heads import Trained
 from rung.training.static import embed_tokens, train_static

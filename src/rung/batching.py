@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -20,14 +21,15 @@ class Batcher(Generic[Item, Result]):
     """Run `run(items) -> results`, in order and of equal length, over whatever has been submitted since its last run.
 
     `run` is called with at most `largest` items, in threads of the batcher's own, `abreast` times at once at most. An
-    exception it raises reaches every caller of that batch and no other. One batcher belongs to one event loop.
+    exception it raises reaches every caller of that batch and no other. A batcher belongs to one event loop until it is closed.
     """
 
     def __init__(self, run: Callable[[list[Item]], Sequence[Result]], largest: int, name: str, abreast: int = 1) -> None:
         """Name the threads that will run the batches; they start with the first items."""
         self._run = run
         self._largest = largest
-        self._threads = ThreadPoolExecutor(abreast, thread_name_prefix=name)
+        self._start = partial(ThreadPoolExecutor, abreast, thread_name_prefix=name)
+        self._threads = self._start()
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._abreast = abreast
         self._draining: list[asyncio.Task[None]] = []
@@ -42,10 +44,11 @@ class Batcher(Generic[Item, Result]):
         return await future
 
     async def close(self) -> None:
-        """Finish what has been submitted, then end the threads."""
+        """Finish what has been submitted, then end the threads; further items start others."""
         for task in self._draining:
             await task
         self._threads.shutdown()
+        self._threads = self._start()
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()

@@ -10,12 +10,11 @@ Both halves are kept apart as signals: where they disagree, caution is due.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import isfinite, prod
+from math import prod
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -23,20 +22,31 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
 
 from rung.batching import Batcher
-from rung.core import Answer, Case, Problem, RungError
-from rung.models.calibration import Calibration, logit
+from rung.core import Answer, Case, Problem
+from rung.models.calibration import logit
 from rung.models.copying import Found, open_copier
 from rung.models.encoder import ENCODER_FILES, WIDTH, Encoder, EncoderError, open_own
 from rung.models.extraction import Extraction, Extractor, Habits, learnt
+from rung.models.heads import (
+    SIGNALS,
+    Array,
+    ArtefactError,
+    Heads,
+    LabelHead,
+    choose,
+    load_model,
+    number_rows,
+    save_model,
+    spans,
+    trust,
+    used_buckets,
+)
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.models.tagger import Network, Tagger
 from rung.workload import Field
-
-Array = NDArray[np.float32]
 
 _BLAS = cast(Any, ThreadpoolController)()
 _SCORING = Lock()  # the number of BLAS threads is the process's: one at a time may lower it and put it back
@@ -44,25 +54,7 @@ _SCORING = Lock()  # the number of BLAS threads is the process's: one at a time 
 SHARPNESS = 12.0  # turns scores, which lie around 0..1, into odds; the calibration sees to the rest
 LARGEST_BATCH = 16  # two at once: one's Python runs beside the other's encoding
 
-LABEL_SIGNALS = (
-    "top",
-    "margin",
-    "log_margin",
-    "third",
-    "calm",
-    "odds",
-    "smooth_margin",
-    "sparse_margin",
-    "prior",
-    "nearest",
-    "trust",
-)
-
-
-class ArtefactError(RungError):
-    """A model's files are damaged, incomplete, or made for another encoder."""
-
-    code = "artefact_unusable"
+LABEL_SIGNALS = (*SIGNALS, "nearest", "trust")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +90,6 @@ class Machine:
         return smooth, sparse, cosines
 
 
-@dataclass(frozen=True, slots=True)
-class LabelHead:
-    """One label field: its labels, the log-odds that each is right when chosen, and its calibration."""
-
-    field: str
-    labels: tuple[Any, ...]
-    prior: tuple[float, ...]
-    calibration: Calibration
-
-
-@dataclass(frozen=True, slots=True)
-class CopyHead:
-    """One copy field and its calibration."""
-
-    field: str
-    calibration: Calibration
-
-
 def read_labels(
     smooth: Array, sparse: Array, cosines: Array, owners: NDArray[np.int32], prior: Sequence[float]
 ) -> tuple[NDArray[np.intp], Array]:
@@ -125,29 +99,10 @@ def read_labels(
     "trust" is how much nearer the nearest anchor with the chosen label is than the nearest with another (after Jiang, Kim,
     Guan, Gupta 2018, "To trust or not to trust a classifier", section 3).
     """
-    scores = smooth + sparse
-    row = np.arange(len(scores))
-    order = np.argsort(-scores, axis=1)
-    first, second, third = order[:, 0], order[:, 1], order[:, min(2, scores.shape[1] - 1)]
-    shares = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
-    shares /= shares.sum(axis=1, keepdims=True)
-    margin = scores[row, first] - scores[row, second]
-    top_share = np.clip(shares[row, first], 1e-6, 1 - 1e-6)
-    ours = owners == first[:, None]
-    signals = [
-        scores[row, first],
-        margin,
-        np.log(np.maximum(margin, 1e-3)),
-        scores[row, first] - scores[row, third],
-        (shares * np.log(shares + 1e-12)).sum(axis=1),
-        np.log(top_share / (1 - top_share)),
-        _lead(smooth, first),
-        _lead(sparse, first),
-        np.asarray(prior, np.float32)[first],
-        cosines.max(axis=1),
-        _nearest(cosines, ours) - _nearest(cosines, ~ours),
-    ]
-    return first, np.stack(signals, axis=1).astype(np.float32)
+    choice, signals = choose(smooth, sparse, prior, SHARPNESS)
+    ours = owners == choice[:, None]
+    signals += [cosines.max(axis=1), _nearest(cosines, ours) - _nearest(cosines, ~ours)]
+    return choice, np.stack(signals, axis=1).astype(np.float32)
 
 
 def name_signals(signals: Array) -> list[dict[str, float]]:
@@ -161,15 +116,6 @@ def _nearest(cosines: Array, among: NDArray[np.bool_]) -> Array:
     return np.where(among, cosines, 0).max(axis=1)
 
 
-def _lead(scores: Array, choice: NDArray[np.intp]) -> Array:
-    """How far the chosen label lies ahead of the best other one; negative where another is ahead."""
-    row = np.arange(len(scores))
-    others = scores.copy()
-    others[row, choice] = -np.inf
-    lead: Array = scores[row, choice] - others.max(axis=1)
-    return lead
-
-
 def record_signals(confidence: Mapping[str, float]) -> dict[str, float]:
     """What a tier's calibration is told about a whole answer, from its fields' probabilities."""
     return {"weakest": logit(min(confidence.values())), "joint": logit(prod(confidence.values()))}
@@ -181,33 +127,27 @@ class Specialist:
     def __init__(
         self,
         encoder: Encoder,
-        labelling: tuple[Machine, Sequence[LabelHead]] | None,
-        copies: Sequence[CopyHead],
+        machine: Machine | None,
+        heads: Heads,
         fields: Sequence[Field],
         extractor: Extractor | None = None,
     ) -> None:
-        """`fields` are the workload's, in the answer's order; template fields are left to the cascade. `labelling` fills label
+        """`fields` are the workload's, in the answer's order; template fields are left to the cascade. `machine` fills label
         fields and `extractor` learnt copy fields, where there are any."""
         self.encoder = encoder
-        self._machine, labels = labelling or (None, ())
-        self._extractor = extractor
-        self._labels = {head.field: head for head in labels}
-        self._copies = {head.field: head for head in copies}
-        self._order = [field.name for field in fields if field.name in self._labels or field.name in self._copies]
+        self._machine, self._heads, self._extractor = machine, heads, extractor
+        self._calibrations = {head.field: head.calibration for head in (*heads.labels, *heads.copies)}
+        self._order = [field.name for field in fields if field.fill != "template"]
         self._copiers = {field.name: open_copier(field) for field in fields if field.fill == "copy" and not learnt(field)}
-        self._batcher: Batcher[str, Answer] | None = None
+        self._batcher = Batcher(self.answer_all, LARGEST_BATCH, "specialist", abreast=2)
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
         """Every label and copy field; objections change nothing: the same text gives the same answer."""
-        if self._batcher is None:
-            self._batcher = Batcher(self.answer_all, LARGEST_BATCH, "specialist", abreast=2)
         return await self._batcher.submit(case.text)
 
     async def close(self) -> None:
-        """Finish what is under way and end the thread."""
-        if self._batcher is not None:
-            await self._batcher.close()
-            self._batcher = None
+        """Finish what is under way and end the threads."""
+        await self._batcher.close()
 
     def answer_all(self, texts: Sequence[str]) -> list[Answer]:
         """The answers to a batch of texts, in order."""
@@ -227,15 +167,15 @@ class Specialist:
         grams = [ngrams(text) for text in texts]
         with lone_blas():
             scores = self._machine.score(embeddings, grams)
-        return [list(row) for row in zip(*read_heads(scores, self._machine.owners, list(self._labels.values())), strict=True)]
+        return [list(row) for row in zip(*read_heads(scores, self._machine.owners, self._heads.labels), strict=True)]
 
     def _answer(self, text: str, labelled: Sequence[tuple[str, Any, dict[str, float]]], tagged: dict[str, Found]) -> Answer:
         fields: dict[str, Any] = {}
         confidence: dict[str, float] = {}
         for name, label, signals in labelled:
-            fields[name], confidence[name] = label, self._labels[name].calibration(signals)
+            fields[name], confidence[name] = label, self._calibrations[name](signals)
         for name, found in (tagged | {name: copy(text) for name, copy in self._copiers.items()}).items():
-            fields[name], confidence[name] = found.value, trust(self._copies[name].calibration, found)
+            fields[name], confidence[name] = found.value, trust(self._calibrations[name], found)
         return Answer(
             fields={name: fields[name] for name in self._order}, field_confidence=confidence, signals=record_signals(confidence)
         )
@@ -244,36 +184,27 @@ class Specialist:
         """Write `specialist.safetensors` (weights), `specialist.json` (labels, calibrations, the encoder's name), and the files
         of an encoder of its own."""
         machine, extractor = self._machine, self._extractor
-        folder.mkdir(parents=True, exist_ok=True)
-        if (own := self.encoder.folder) is not None:
-            for file in ENCODER_FILES:
-                shutil.copyfile(own / file, folder / file)
         tensors: dict[str, NDArray[Any]] = {}
         if machine is not None:
-            used = np.flatnonzero(machine.rows).astype(np.int32)
-            sparse = machine.sparse[machine.rows[used]]
+            used = used_buckets(machine.rows)
             tensors |= {"anchors": machine.anchors, "owners": machine.owners, "dual": machine.dual}
-            tensors |= {"buckets": used, "sparse": sparse}
+            tensors |= {"buckets": used, "sparse": machine.sparse[machine.rows[used]]}
         if extractor is not None:
             tensors |= {f"tagger.{name}": tensor for name, tensor in extractor.tagger.network.tensors().items()}
             tensors |= {
                 "dates.alike": extractor.habits.alike.astype(np.float16),
                 "dates.month_first": extractor.habits.month_first,
             }
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "specialist.safetensors")
-        heads = {
+        document = {
             "encoder": self.encoder.name,
             "kernel": asdict(machine.kernel) if machine is not None else None,
-            "labels": [asdict(head) for head in self._labels.values()],
-            "copies": [asdict(head) for head in self._copies.values()],
+            **asdict(self._heads),
             "tagger": {"kinds": extractor.tagger.kinds, "least": dict(extractor.habits.least)} if extractor is not None else None,
         }
-        (folder / "specialist.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def trust(calibration: Calibration, found: Found) -> float:
-    """The probability of what was copied; 0.0 where a signal is no number, also if the calibration makes no use of it."""
-    return calibration(found.signals) if all(map(isfinite, found.signals.values())) else 0.0
+        save_model(folder, "specialist", document, tensors)
+        if (own := self.encoder.folder) is not None:
+            for file in ENCODER_FILES:
+                shutil.copyfile(own / file, folder / file)
 
 
 @contextmanager
@@ -289,10 +220,8 @@ def read_heads(
     """Per head, per text: the field's name, its label and the label's signals."""
     smooth, sparse, cosines = scores
     found: list[list[tuple[str, Any, dict[str, float]]]] = []
-    start = 0
-    for head, owner in zip(heads, owners.T, strict=True):
-        columns = slice(start, start := start + len(head.labels))
-        choice, signals = read_labels(smooth[:, columns], sparse[:, columns], cosines, owner, head.prior)
+    for head, span, owner in zip(heads, spans([head.labels for head in heads]), owners.T, strict=True):
+        choice, signals = read_labels(smooth[:, span], sparse[:, span], cosines, owner, head.prior)
         rows = name_signals(signals)
         found.append([(head.field, head.labels[label], row) for label, row in zip(choice.tolist(), rows, strict=True)])
     return found
@@ -304,29 +233,30 @@ def load_specialist(folder: Path, encoder: Encoder, fields: Sequence[Field]) -> 
     try:
         if (folder / ENCODER_FILES[0]).exists():
             encoder = open_own(folder, encoder)
-        heads = json.loads((folder / "specialist.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "specialist.safetensors")
-        if heads["encoder"] != encoder.name:
+        document, heads, tensors = load_model(folder, "specialist", fields)
+        if document["encoder"] != encoder.name:
             raise ArtefactError(
-                f"{folder}: was trained on the encoder {heads['encoder']} and this machine has {encoder.name}. "
+                f"{folder}: was trained on the encoder {document['encoder']} and this machine has {encoder.name}. "
                 "Train again here with `rung train`."
             )
         encoder.open()  # and not with the first case
-        labels = [_label_head(head) for head in heads["labels"]]
-        copies = [CopyHead(head["field"], read_calibration(head["calibration"])) for head in heads["copies"]]
-        machine = _read_machine(heads["kernel"], tensors) if labels else None
-        _fit_together(machine, labels, copies, fields)
-        extractor = _read_extractor(heads["tagger"], tensors, fields)
+        machine = _read_machine(document["kernel"], tensors, heads.labels) if heads.labels else None
+        extractor = _read_extractor(document["tagger"], tensors, fields)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError, EncoderError) as error:
         raise ArtefactError(f"{folder}: the specialist cannot be read ({error}). Train again with `rung train`.") from error
-    return Specialist(encoder, (machine, labels) if machine else None, copies, fields, extractor)
+    return Specialist(encoder, machine, heads, fields, extractor)
 
 
-def _read_machine(kernel: Mapping[str, float], tensors: Mapping[str, NDArray[Any]]) -> Machine:
-    rows = np.zeros(BUCKETS, np.int32)
-    rows[tensors["buckets"]] = np.arange(1, len(tensors["buckets"]) + 1)
+def _read_machine(kernel: Mapping[str, float], tensors: Mapping[str, NDArray[Any]], labels: Sequence[LabelHead]) -> Machine:
+    """Raises ValueError for tensors that do not fit each other or the heads."""
+    anchors, owners, dual, buckets = (tensors[name] for name in ("anchors", "owners", "dual", "buckets"))
     sparse = np.concatenate([np.zeros((1, tensors["sparse"].shape[1]), np.float32), tensors["sparse"]])
-    return Machine(Kernel(**kernel), tensors["anchors"], tensors["owners"], tensors["dual"], rows, sparse)
+    count, columns = len(anchors), sum(len(head.labels) for head in labels)
+    if (anchors.shape, dual.shape, sparse.shape) != ((count, WIDTH), (count, columns), (len(buckets) + 1, columns)):
+        raise ValueError("the weights do not fit each other")
+    if owners.shape != (count, len(labels)):
+        raise ValueError("the anchors' labels do not fit the heads")
+    return Machine(Kernel(**kernel), anchors, owners, dual, number_rows(buckets, BUCKETS), sparse)
 
 
 def _read_extractor(
@@ -343,30 +273,3 @@ def _read_extractor(
     if habits.alike.shape != (len(habits.month_first), WIDTH):
         raise ValueError("the texts that say how dates are read do not fit")
     return Extractor(Tagger(raw["kinds"], Network(**weights)), extractions, habits)
-
-
-def _fit_together(
-    machine: Machine | None, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]
-) -> None:
-    """Raise ValueError unless the files speak of one machine and of these fields."""
-    if machine is not None:
-        columns = sum(len(head.labels) for head in labels)
-        anchors, width = machine.anchors.shape
-        used = int(machine.rows.max())
-        if width != WIDTH or machine.dual.shape != (anchors, columns) or machine.sparse.shape != (used + 1, columns):
-            raise ValueError("the weights do not fit each other")
-        if machine.owners.shape != (anchors, len(labels)):
-            raise ValueError("the anchors' labels do not fit the heads")
-    trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
-    wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]
-    if trained != wanted or any(len(head.prior) != len(head.labels) for head in labels):
-        raise ValueError("the heads are not those of the workload's fields")
-
-
-def _label_head(raw: Mapping[str, Any]) -> LabelHead:
-    return LabelHead(raw["field"], tuple(raw["labels"]), tuple(raw["prior"]), read_calibration(raw["calibration"]))
-
-
-def read_calibration(raw: Mapping[str, Any]) -> Calibration:
-    """A calibration from its JSON form."""
-    return Calibration({name: (float(w), float(m), float(s)) for name, (w, m, s) in raw["weights"].items()}, float(raw["bias"]))

@@ -10,9 +10,8 @@ n-grams of tokens. Both halves' scores are log-odds, are added, and are kept apa
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
@@ -22,24 +21,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from rung.batching import Batcher
 from rung.core import Answer, Case, Problem
 from rung.models.calibration import Calibration
-from rung.models.copying import open_copier
+from rung.models.copying import Found, open_copier
 from rung.models.encoder import LONGEST, LONGEST_TEXT, open_tokenizer
-from rung.models.specialist import (
+from rung.models.heads import (
+    SIGNALS,
+    Array,
     ArtefactError,
-    CopyHead,
-    LabelHead,
-    lone_blas,
-    read_calibration,
+    Heads,
+    choose,
+    load_model,
+    number_rows,
+    save_model,
+    spans,
     trust,
+    used_buckets,
 )
+from rung.models.specialist import lone_blas
 from rung.workload import Field
 
-Array = NDArray[np.float32]
+Scores = tuple[Array, Array, Array]  # two halves' [texts, labels], and the share of each text's n-grams that training saw [texts]
+Filled = tuple[Sequence[Any], NDArray[np.float64]]  # a field's values and their probabilities, by text
 
 SIZES = 3  # tokens in the longest n-gram
 BITS = 18
@@ -48,7 +53,7 @@ TEXTS = 256  # answered at a time: what they gather stays in the processor's cac
 FEW = 8  # texts that are cheaper one by one
 TOKENS = 8_192  # gathered at a time, also where all texts are long
 
-SIGNALS = ("top", "margin", "log_margin", "third", "calm", "odds", "smooth_margin", "sparse_margin", "prior", "known")
+LABEL_SIGNALS = (*SIGNALS, "known")
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
@@ -126,8 +131,8 @@ class Network:
     rows: NDArray[np.int32]
     grams: Array
 
-    def score(self, tokens: Tokens) -> tuple[Array, Array, Array]:
-        """Smooth and sparse scores [texts, labels], and the share of each text's n-grams that training saw [texts].
+    def score(self, tokens: Tokens) -> Scores:
+        """Smooth and sparse scores, and what share is known.
 
         A text's scores do not depend on the others: its sums run in its own order, and what BLAS, which orders sums by the
         batch's size, multiplies in float64 is the same once it is rounded to float32.
@@ -136,7 +141,7 @@ class Network:
         smooth, sparse, known = (np.concatenate(found) for found in zip(*parts, strict=True))
         return smooth, sparse, known
 
-    def _score(self, tokens: Tokens) -> tuple[Array, Array, Array]:
+    def _score(self, tokens: Tokens) -> Scores:
         hidden = add_up(self.first, tokens.ids[:, None], tokens)
         hidden *= measure_lengths(self.weights, tokens)[:, None]
         hidden += self.bias
@@ -180,54 +185,45 @@ def measure_lengths(weights: Array, tokens: Tokens) -> Array:
     return (1 / np.sqrt(np.maximum(squares, 1e-6))).astype(np.float32)
 
 
-def read_scores(smooth: Array, sparse: Array, known: Array, prior: Sequence[float]) -> tuple[NDArray[np.intp], Array]:
-    """One field's choices [texts] and their signals [texts, SIGNALS] from its scores [texts, labels]."""
-    scores = smooth + sparse
-    row, labels = np.arange(len(scores)), scores.shape[1]
-    choice = scores.argmax(axis=1)
-    ordered = np.sort(scores, axis=1)
-    top = ordered[:, -1]
-    margin = top - ordered[:, max(labels - 2, 0)]
-    shares = np.exp(scores - top[:, None])
-    shares /= shares.sum(axis=1, keepdims=True)
-    surest = np.clip(shares[row, choice], 1e-6, 1 - 1e-6)
-    signals = [
-        top,
-        margin,
-        np.log(np.maximum(margin, 1e-3)),
-        top - ordered[:, max(labels - 3, 0)],
-        (shares * np.log(shares + 1e-12)).sum(axis=1),
-        np.log(surest / (1 - surest)),
-        _lead(smooth, choice),
-        _lead(sparse, choice),
-        np.asarray(prior, np.float32)[choice],
-        known,
-    ]
-    return choice, np.stack(signals, axis=1).astype(np.float32)
-
-
-def _lead(scores: Array, choice: NDArray[np.intp]) -> Array:
-    """How far the chosen label lies ahead of the best other one; negative where another is ahead, 0 where there is no other."""
-    row = np.arange(len(scores))
-    others = scores.copy()
-    others[row, choice] = scores.min(axis=1)
-    lead: Array = scores[row, choice] - others.max(axis=1)
-    return lead
+def read_scores(scores: Scores, span: slice, prior: Sequence[float]) -> tuple[NDArray[np.intp], Array]:
+    """One field's choices [texts] and their signals [texts, LABEL_SIGNALS] from its columns of the scores."""
+    smooth, sparse, known = scores
+    choice, signals = choose(smooth[:, span], sparse[:, span], prior)
+    return choice, np.stack([*signals, known], axis=1).astype(np.float32)
 
 
 def calibrate_all(calibration: Calibration, signals: Array) -> NDArray[np.float64]:
     """`Calibration` over rows of `read_scores` at once: probabilities [texts]."""
     total = np.full(len(signals), calibration.bias)
     for name, (weight, mean, scale) in calibration.weights.items():
-        total += weight * (signals[:, SIGNALS.index(name)].astype(np.float64) - mean) / scale
+        total += weight * (signals[:, LABEL_SIGNALS.index(name)].astype(np.float64) - mean) / scale
     return np.where(np.isfinite(total), 1 / (1 + np.exp(-np.clip(total, -50, 50))), 0.0)
 
 
-def build_answers(names: Sequence[str], values: Sequence[Sequence[Any]], confidence: NDArray[np.float64]) -> list[Answer]:
-    """Answers from each field's values and probabilities [texts, fields], in the fields' order, with their record signals.
+def fill_all(
+    texts: Sequence[str], heads: Heads, copiers: Mapping[str, Callable[[str], Found]], scores: Scores | None
+) -> dict[str, Filled]:
+    """Every field of the texts: labels by their scores, where there are any, and what is copied."""
+    found: dict[str, Filled] = {}
+    if scores is not None:
+        for head, span in zip(heads.labels, spans([head.labels for head in heads.labels]), strict=True):
+            choice, signals = read_scores(scores, span, head.prior)
+            found[head.field] = [head.labels[at] for at in choice.tolist()], calibrate_all(head.calibration, signals)
+    for head in heads.copies:
+        found[head.field] = trust_all(head.calibration, [*map(copiers[head.field], texts)])
+    return found
 
-    These are those of `specialist.record_signals`, for all texts at once.
-    """
+
+def trust_all(calibration: Calibration, copied: Sequence[Found]) -> Filled:
+    """What was copied from each text, and how probably it is right."""
+    return [one.value for one in copied], np.array([trust(calibration, one) for one in copied])
+
+
+def build_answers(found: Mapping[str, Filled], fields: Sequence[Field]) -> list[Answer]:
+    """Answers, their fields in the workload's order, with their record signals: `specialist.record_signals`, all at once."""
+    names = [field.name for field in fields if field.name in found]
+    values, sure = zip(*(found[name] for name in names), strict=True)
+    confidence = np.stack(sure, axis=1)
     record = np.stack([confidence.min(axis=1), confidence.prod(axis=1)], axis=1)
     kept = np.clip(record, 1e-6, 1 - 1e-6)
     odds: list[list[float]] = np.log(kept / (1 - kept)).tolist()
@@ -241,39 +237,25 @@ def build_answers(names: Sequence[str], values: Sequence[Sequence[Any]], confide
 class Static:
     """Token vectors and n-grams with heads, a `core.Model`. Concurrent cases share one pass; a lone one does not wait."""
 
-    def __init__(
-        self,
-        encoder: str,
-        labelling: tuple[Network, Sequence[LabelHead]] | None,
-        copies: Sequence[CopyHead],
-        fields: Sequence[Field],
-    ) -> None:
+    def __init__(self, encoder: str, network: Network | None, heads: Heads, fields: Sequence[Field]) -> None:
         """`encoder` is the name of the one whose token vectors these are; `fields` are the workload's, in the answer's order.
-        `labelling` fills label fields, where there are any. Raises ValueError for a network of another vocabulary."""
+        `network` fills label fields, where there are any. Raises ValueError for a network of another vocabulary."""
         self.encoder = encoder
-        self._network, labels = labelling or (None, ())
-        self._labels = list(labels)
-        self._copies = list(copies)
-        filled = {head.field for head in (*self._labels, *self._copies)}
-        self._order = [field.name for field in fields if field.name in filled]
+        self._network, self._heads, self._fields = network, heads, fields
         self._copiers = {field.name: open_copier(field) for field in fields if field.fill == "copy"}
         self._reader = Reader()
         if self._network is not None and len(self._network.first) != len(self._reader.vocabulary):
             raise ValueError("the vocabulary is not the tokenizer's")
         self._pool: ThreadPoolExecutor | None = None
-        self._batcher: Batcher[str, Answer] | None = None
+        self._batcher = Batcher(self.answer_all, TEXTS, "static")
 
     async def answer(self, case: Case, objections: tuple[Problem, ...] = ()) -> Answer:
         """Every label and copy field; objections change nothing: the same text gives the same answer."""
-        if self._batcher is None:
-            self._batcher = Batcher(self.answer_all, TEXTS, "static")
         return await self._batcher.submit(case.text)
 
     async def close(self) -> None:
-        """Finish what is under way and end the thread."""
-        if self._batcher is not None:
-            await self._batcher.close()
-            self._batcher = None
+        """Finish what is under way and end the threads."""
+        await self._batcher.close()
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -288,86 +270,39 @@ class Static:
         return list(chain.from_iterable(self._pool.map(self._answer, parts)))
 
     def _answer(self, texts: Sequence[str]) -> list[Answer]:
-        found: dict[str, tuple[Sequence[Any], Any]] = {}
-        if self._network is not None:
-            smooth, sparse, known = self._network.score(self._reader.read(texts))
-            for head, span in zip(self._labels, spans([head.labels for head in self._labels]), strict=True):
-                choice, signals = read_scores(smooth[:, span], sparse[:, span], known, head.prior)
-                found[head.field] = [head.labels[at] for at in choice.tolist()], calibrate_all(head.calibration, signals)
-        for head in self._copies:
-            copied = [self._copiers[head.field](text) for text in texts]
-            found[head.field] = [one.value for one in copied], [trust(head.calibration, one) for one in copied]
-        values, sure = zip(*(found[name] for name in self._order), strict=True)
-        return build_answers(self._order, values, np.stack(sure, axis=1))
+        scores = self._network and self._network.score(self._reader.read(texts))
+        return build_answers(fill_all(texts, self._heads, self._copiers, scores), self._fields)
 
     def save(self, folder: Path) -> None:
         """Write `static.safetensors` (weights, the large ones in float16) and `static.json` (labels, calibrations)."""
-        folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, NDArray[Any]] = {}
         if (network := self._network) is not None:
-            used = np.flatnonzero(network.rows).astype(np.int32)
+            used = used_buckets(network.rows)
             tensors = {name: getattr(network, name) for name in ("weights", "bias", "outer_bias")}
             tensors |= {"first": network.first.astype(np.float16), "outer": network.outer.astype(np.float32)}
             tensors |= {"buckets": used, "grams": network.grams[network.rows[used]].astype(np.float16)}
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / "static.safetensors")
-        heads = {
-            "encoder": self.encoder,
-            "labels": [asdict(head) for head in self._labels],
-            "copies": [asdict(head) for head in self._copies],
-        }
-        (folder / "static.json").write_text(json.dumps(heads, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def spans(labels: Sequence[Sequence[Any]]) -> list[slice]:
-    """Each field's columns, where the labels of all fields stand side by side."""
-    ends = np.cumsum([len(some) for some in labels]).tolist()
-    return [slice(end - len(some), end) for some, end in zip(labels, ends, strict=True)]
+        save_model(folder, "static", {"encoder": self.encoder, **asdict(self._heads)}, tensors)
 
 
 def load_static(folder: Path, fields: Sequence[Field]) -> Static:
     """Read what `Static.save` wrote. Raises `ArtefactError` for damaged files and for those of other fields."""
     try:
-        heads = json.loads((folder / "static.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "static.safetensors")
-        labels = [
-            LabelHead(raw["field"], tuple(raw["labels"]), tuple(map(float, raw["prior"])), read_calibration(raw["calibration"]))
-            for raw in heads["labels"]
-        ]
-        copies = [CopyHead(raw["field"], read_calibration(raw["calibration"])) for raw in heads["copies"]]
-        network = _read_network(tensors) if labels else None
-        _fit_together(network, labels, copies, fields)
-        return Static(str(heads["encoder"]), (network, labels) if network else None, copies, fields)
+        document, heads, tensors = load_model(folder, "static", fields)
+        if not {name for head in heads.labels for name in head.calibration.weights} <= set(LABEL_SIGNALS):
+            raise ValueError("a calibration asks for signals that there are not")
+        network = _read_network(tensors, sum(len(head.labels) for head in heads.labels)) if heads.labels else None
+        return Static(str(document["encoder"]), network, heads, fields)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, SafetensorError) as error:
         raise ArtefactError(f"{folder}: the static model cannot be read ({error}). Train again with `rung train`.") from error
 
 
-def _read_network(tensors: Mapping[str, NDArray[Any]]) -> Network:
+def _read_network(tensors: Mapping[str, NDArray[Any]], columns: int) -> Network:
+    """Raises ValueError for tensors that do not fit each other or so many labels."""
     read = {name: tensors[name].astype(np.float32) for name in ("first", "weights", "bias", "outer", "outer_bias", "grams")}
-    grams = np.concatenate([np.zeros((1, read["grams"].shape[1]), np.float32), read.pop("grams")])
+    (count, hidden), used = read["first"].shape, len(tensors["buckets"])
+    shapes = [(count, hidden), (count,), (hidden,), (hidden, columns), (columns,), (used, columns)]
+    if [tensor.shape for tensor in read.values()] != shapes:
+        raise ValueError("the weights do not fit each other")
+    grams = np.concatenate([np.zeros((1, columns), np.float32), read.pop("grams")])
     outer = read.pop("outer").astype(np.float64)
-    return Network(**read, outer=outer, rows=number_rows(tensors["buckets"]), grams=grams)
-
-
-def number_rows(used: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """`Network.rows`, for rows of `grams` in the order of the used buckets."""
-    rows = np.zeros(BUCKETS + 1, np.int32)
-    rows[used] = np.arange(1, len(used) + 1)
-    return rows
-
-
-def _fit_together(
-    network: Network | None, labels: Sequence[LabelHead], copies: Sequence[CopyHead], fields: Sequence[Field]
-) -> None:
-    """Raise ValueError unless the files speak of one network and of these fields."""
-    if network is not None:
-        (tokens, hidden), columns = network.first.shape, sum(len(head.labels) for head in labels)
-        shapes = [network.weights.shape, network.bias.shape, network.outer.shape, network.outer_bias.shape, network.grams.shape]
-        used = int(network.rows.max())
-        if shapes != [(tokens,), (hidden,), (hidden, columns), (columns,), (used + 1, columns)]:
-            raise ValueError("the weights do not fit each other")
-    trained = [(head.field, head.labels) for head in labels] + [(head.field, ()) for head in copies]
-    wanted = [(field.name, field.labels) for fill in ("label", "copy") for field in fields if field.fill == fill]
-    if trained != wanted or any(len(head.prior) != len(head.labels) for head in labels):
-        raise ValueError("the heads are not those of the workload's fields")
-    if not {name for head in labels for name in head.calibration.weights} <= set(SIGNALS):
-        raise ValueError("a calibration asks for signals that there are not")
+    return Network(**read, outer=outer, rows=number_rows(tensors["buckets"], BUCKETS + 1), grams=grams)

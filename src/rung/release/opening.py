@@ -14,7 +14,8 @@ from rung.cascade.templates import open_templates
 from rung.core import Model, Specialist
 from rung.models.encoder import Encoder
 from rung.models.endpoint import EndpointModel
-from rung.models.specialist import load_specialist, read_calibration
+from rung.models.heads import read_calibration
+from rung.models.specialist import load_specialist
 from rung.models.static import load_static
 from rung.release.frozen import TIERS, Parts, Release, Shown, load_workload
 from rung.workload import EndpointTier, Field, SpecialistTier, Workload, find_key

@@ -15,7 +15,7 @@ from rung.core import Fields, same
 from rung.models.calibration import Calibration, logit
 from rung.models.copying import Found
 from rung.models.extraction import learnt
-from rung.models.specialist import CopyHead, LabelHead
+from rung.models.heads import CopyHead, LabelHead
 from rung.workload import Field
 
 PRIOR_CASES = 10.0  # how many average cases a label's own record is mixed with

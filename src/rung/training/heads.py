@@ -20,19 +20,17 @@ from rung.core import Answer, Fields
 from rung.models.copying import open_copier
 from rung.models.encoder import Encoder
 from rung.models.extraction import learnt
+from rung.models.heads import CopyHead, Heads, LabelHead, number_rows, spans, trust
 from rung.models.ngrams import BUCKETS, Sparse, ngrams
 from rung.models.specialist import (
     LABEL_SIGNALS,
     SHARPNESS,
-    CopyHead,
     Kernel,
-    LabelHead,
     Machine,
     Specialist,
     name_signals,
     read_labels,
     record_signals,
-    trust,
 )
 from rung.training.copies import Copies, Folds, Lost, folds_of
 from rung.training.fitting import fit_copy_head, fit_label_head, place_labels
@@ -74,10 +72,10 @@ def train_heads(reading: Reading, expected: Sequence[Fields], fields: Sequence[F
     """Train on n cases; `copies` is what fills learnt copy fields, if there are any. Deterministic: the same cases in the same
     order give the same bits."""
     rehearsed: Rehearsed = {at: {} for out, _ in folds_of(len(reading.texts), FOLDS, reading.unseen) for at in out}
-    labelling = None
+    machine, labels = None, list[LabelHead]()
     if label_fields := [field for field in fields if field.fill == "label"]:
-        labelling = _train_labels(reading, expected, label_fields, rehearsed)
-    heads: list[CopyHead] = []
+        machine, labels = _train_labels(reading, expected, label_fields, rehearsed)
+    copied_heads: list[CopyHead] = []
     for field in fields:
         if field.fill == "copy":
             if copies and learnt(field):
@@ -86,10 +84,11 @@ def train_heads(reading: Reading, expected: Sequence[Fields], fields: Sequence[F
                 copy = open_copier(field)
                 found = {at: copy(reading.texts[at]) for at in rehearsed}
             head = fit_copy_head(field, list(found.values()), [expected[at][field.name] for at in found])
-            heads.append(head)
+            copied_heads.append(head)
             for at, copied in found.items():
                 rehearsed[at][field.name] = (copied.value, trust(head.calibration, copied))
-    specialist = Specialist(reading.encoder, labelling, heads, fields, copies.extractor if copies else None)
+    heads = Heads(labels, copied_heads)
+    specialist = Specialist(reading.encoder, machine, heads, fields, copies.extractor if copies else None)
     answers = {at: _answer(row, fields) for at, row in sorted(rehearsed.items())}
     return Trained(specialist, answers, copies.lost if copies else ())
 
@@ -98,7 +97,7 @@ def _train_labels(
     reading: Reading, expected: Sequence[Fields], fields: Sequence[Field], rehearsed: Rehearsed
 ) -> tuple[Machine, list[LabelHead]]:
     """The machine and the heads of all label fields; each case's rehearsed labels go into `rehearsed`."""
-    targets, columns = _targets(expected, fields)
+    targets, columns = one_hot(expected, fields)
     grams = [ngrams(text) for text in reading.texts]
     linear = gram(grams)
     cosines = reading.embeddings @ reading.embeddings.T
@@ -127,7 +126,7 @@ def rehearse_labels(
     group (`groups` [n]): near-duplicates would vouch for each other.
     """
     label_fields = [field for field in fields if field.fill == "label"]
-    targets, columns = _targets(expected, label_fields)
+    targets, columns = one_hot(expected, label_fields)
     found, member = np.unique(np.asarray(groups), return_inverse=True)
     drawn = (np.random.default_rng(0).permutation(len(found)) % FOLDS)[member]
     folds = [(np.flatnonzero(drawn == fold), np.flatnonzero(drawn != fold)) for fold in range(FOLDS)]
@@ -162,13 +161,12 @@ def gram(grams: Sequence[Sparse]) -> Array:
     return products
 
 
-def _targets(expected: Sequence[Fields], fields: Sequence[Field]) -> tuple[Array, list[slice]]:
-    """One-hot labels of all fields side by side, [n, labels], and each field's columns."""
-    sizes = [len(field.labels) for field in fields]
-    starts = np.cumsum([0, *sizes[:-1]])
-    targets = np.zeros((len(expected), sum(sizes)), np.float32)
-    np.put_along_axis(targets, place_labels(expected, fields) + starts, 1, axis=1)
-    return targets, [slice(start, start + size) for start, size in zip(starts.tolist(), sizes, strict=True)]
+def one_hot(expected: Sequence[Fields], fields: Sequence[Field]) -> tuple[Array, list[slice]]:
+    """One-hot labels of all label fields side by side, [n, labels], and each field's columns."""
+    columns = spans([field.labels for field in fields])
+    targets = np.zeros((len(expected), columns[-1].stop), np.float32)
+    np.put_along_axis(targets, place_labels(expected, fields) + [span.start for span in columns], 1, axis=1)
+    return targets, columns
 
 
 def _choose(linear: Array, cosines: Array, targets: Array, columns: Sequence[slice], folds: Folds) -> Kernel:
@@ -220,8 +218,7 @@ def _rehearsed(
 def _machine(kernel: Kernel, embeddings: Array, owners: NDArray[np.int32], dual: Array, grams: Sequence[Sparse]) -> Machine:
     """The n-gram half as one weight row per bucket, so that serving does not compare n-grams text by text."""
     used = np.unique(np.concatenate([buckets for buckets, _ in grams]))
-    rows = np.zeros(BUCKETS, np.int32)
-    rows[used] = np.arange(1, len(used) + 1)
+    rows = number_rows(used, BUCKETS)
     sparse = np.zeros((len(used) + 1, dual.shape[1]), np.float32)
     for (buckets, weights), weight in zip(grams, dual, strict=True):
         sparse[rows[buckets]] += weights[:, None] * weight

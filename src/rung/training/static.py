@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,30 +21,32 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from rung.core import Fields
-from rung.models.copying import open_copier
+from rung.core import Answer, Fields
+from rung.models.copying import Found, open_copier
 from rung.models.encoder import WIDTH, Encoder
 from rung.models.extraction import learnt
-from rung.models.specialist import CopyHead, LabelHead, trust
+from rung.models.heads import CopyHead, Heads, LabelHead, number_rows, spans
 from rung.models.static import (
-    SIGNALS,
+    BUCKETS,
+    LABEL_SIGNALS,
     SIZES,
     Array,
+    Filled,
     Network,
     Reader,
+    Scores,
     Static,
     Tokens,
     add_up,
     build_answers,
     calibrate_all,
     measure_lengths,
-    number_rows,
     read_scores,
-    spans,
+    trust_all,
 )
 from rung.training.copies import folds_of
 from rung.training.fitting import fit_copy_head, fit_label_head, place_labels
-from rung.training.heads import Trained
+from rung.training.heads import Trained, one_hot
 from rung.workload import Field
 
 HIDDEN = 512
@@ -62,8 +64,8 @@ LEAST = 2  # texts that an n-gram must occur in
 FOLDS = 5
 
 Spans = Sequence[slice]
-Filled = tuple[Sequence[Any], NDArray[np.float64]]  # a field's values and their probabilities, by case
-Rehearsed = dict[str, Filled]
+Places = NDArray[np.intp]
+Model = TypeVar("Model")
 
 
 def _silent(done: int) -> None:
@@ -86,21 +88,56 @@ def train_static(
     if missing := [field.name for field in fields if field.fill == "copy" and learnt(field)]:
         raise ValueError(f"a static model cannot learn to copy {', '.join(missing)}: give patterns to find, or use an encoder")
     tick = progress or _silent
-    found: Rehearsed = {}
-    labelling = None
+    network, scores = None, None
     if label_fields := [field for field in fields if field.fill == "label"]:
-        labelling = _train_labels(texts, expected, label_fields, embed_tokens(encoder, cache, tick), found, tick)
+        network, scores = _train_labels(texts, expected, label_fields, embed_tokens(encoder, cache, tick), tick)
+    copied = {field.name: [*map(open_copier(field), texts)] for field in fields if field.fill == "copy"}
+    heads, rehearsal = fit_heads(expected, fields, scores, copied)
+    return Trained(Static(encoder.name, network, heads, fields), rehearsal)
+
+
+def fit_heads(
+    expected: Sequence[Fields], fields: Sequence[Field], scores: Scores | None, copied: Mapping[str, Sequence[Found]]
+) -> tuple[Heads, dict[int, Answer]]:
+    """Every field's head, and each case's rehearsed answer: from the `scores` of models that had not seen the cases, if there
+    are label fields, and from what was `copied` by field."""
+    found: dict[str, Filled] = {}
+    labels: list[LabelHead] = []
     copies: list[CopyHead] = []
+    label_fields = [field for field in fields if field.fill == "label"]
+    columns, truth = spans([field.labels for field in label_fields]), place_labels(expected, label_fields)
+    for field, span, own in zip(label_fields, columns, truth.T, strict=True):
+        assert scores is not None
+        choice, signals = read_scores(scores, span, [0.0] * len(field.labels))
+        labels.append(fit_label_head(field, LABEL_SIGNALS, choice, signals, own))
+        found[field.name] = [field.labels[at] for at in choice.tolist()], calibrate_all(labels[-1].calibration, signals)
     for field in fields:
         if field.fill == "copy":
-            copied = [*map(open_copier(field), texts)]
-            copies.append(fit_copy_head(field, copied, [row[field.name] for row in expected]))
-            sure = np.array([trust(copies[-1].calibration, one) for one in copied])
-            found[field.name] = [one.value for one in copied], sure
-    names = [field.name for field in fields if field.name in found]
-    values, sure = zip(*(found[name] for name in names), strict=True)
-    static = Static(encoder.name, labelling, copies, fields)
-    return Trained(static, dict(enumerate(build_answers(names, values, np.stack(sure, axis=1)))))
+            copies.append(fit_copy_head(field, copied[field.name], [row[field.name] for row in expected]))
+            found[field.name] = trust_all(copies[-1].calibration, copied[field.name])
+    return Heads(labels, copies), dict(enumerate(build_answers(found, fields)))
+
+
+def rehearse(
+    whole: Callable[[], Model], without: Callable[[Places, Places], Scores], targets: Array, tick: Callable[[int], None]
+) -> tuple[Model, Scores]:
+    """The model that learns from all cases, and for each case the scores of one that learns without its fold: `without` is
+    given who is learnt from and who is asked. `tick` is told how many hundredths are done."""
+    folds = folds_of(len(targets), FOLDS, None)
+
+    def ask(fold: tuple[Places, Places]) -> Scores:
+        out, rest = fold
+        return without(rest if len(rest) else out, out)  # a single case can only vouch for itself
+
+    smooth, sparse, known = np.empty_like(targets), np.empty_like(targets), np.empty(len(targets), np.float32)
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        model = pool.submit(whole)
+        for done, ((out, _), scores) in enumerate(zip(folds, pool.map(ask, folds), strict=True), 1):
+            smooth[out], sparse[out], known[out] = scores
+            tick(100 * done // (len(folds) + 1))
+        found = model.result()
+    tick(100)
+    return found, (smooth, sparse, known)
 
 
 def embed_tokens(encoder: Encoder, cache: Path, tick: Callable[[int], None] = _silent) -> Array:
@@ -122,45 +159,23 @@ def embed_tokens(encoder: Encoder, cache: Path, tick: Callable[[int], None] = _s
 
 
 def _train_labels(
-    texts: Sequence[str],
-    expected: Sequence[Fields],
-    fields: Sequence[Field],
-    vectors: Array,
-    found: Rehearsed,
-    tick: Callable[[int], None],
-) -> tuple[Network, list[LabelHead]]:
-    """The network and the heads of all label fields; their rehearsed values and probabilities go into `found`."""
+    texts: Sequence[str], expected: Sequence[Fields], fields: Sequence[Field], vectors: Array, tick: Callable[[int], None]
+) -> tuple[Network, Scores]:
+    """The network of all label fields, and what scores were rehearsed."""
     tokens = Reader().read(texts)
-    columns = spans([field.labels for field in fields])
-    truth = place_labels(expected, fields)
-    targets = np.concatenate([np.eye(len(f.labels), dtype=np.float32)[own] for f, own in zip(fields, truth.T, strict=True)], 1)
-    folds = folds_of(len(texts), FOLDS, None)
+    targets, columns = one_hot(expected, fields)
     centred, used = vectors - vectors.mean(axis=0), np.unique(tokens.ids)
 
-    def rehearse(fold: tuple[NDArray[np.intp], NDArray[np.intp]]) -> tuple[Array, Array, Array]:
-        out, rest = fold
-        some = rest if len(rest) else out  # a single case can only vouch for itself
+    def without(some: Places, out: Places) -> Scores:
         return _learn(_pick(tokens, some), targets[some], columns, centred, used).score(_pick(tokens, out))
 
-    smooth, sparse, known = np.empty_like(targets), np.empty_like(targets), np.empty(len(texts), np.float32)
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        whole = pool.submit(_learn, tokens, targets, columns, centred, np.arange(len(vectors)))
-        for done, ((out, _), scores) in enumerate(zip(folds, pool.map(rehearse, folds), strict=True), 1):
-            smooth[out], sparse[out], known[out] = scores
-            tick(50 + 50 * done // (len(folds) + 1))
-        network = whole.result()
-    tick(100)
-    heads: list[LabelHead] = []
-    for field, span, own in zip(fields, columns, truth.T, strict=True):
-        read = read_scores(smooth[:, span], sparse[:, span], known, [0.0] * len(field.labels))
-        head = fit_label_head(field, SIGNALS, *read, own)
-        heads.append(head)
-        choice, signals = read
-        found[field.name] = [field.labels[at] for at in choice.tolist()], calibrate_all(head.calibration, signals)
-    return network, heads
+    def whole() -> Network:
+        return _learn(tokens, targets, columns, centred, np.arange(len(vectors)))
+
+    return rehearse(whole, without, targets, lambda done: tick(50 + done // 2))
 
 
-def _pick(tokens: Tokens, texts: NDArray[np.intp]) -> Tokens:
+def _pick(tokens: Tokens, texts: Places) -> Tokens:
     lengths, starts = tokens.lengths[texts], tokens.starts[texts]
     within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return Tokens(tokens.ids[np.repeat(starts, lengths) + within], lengths)
@@ -220,7 +235,7 @@ def _learn_wording(tokens: Tokens, targets: Array, columns: Spans) -> tuple[NDAr
     real = buckets >= 0
     pairs = np.unique(buckets[real] * len(targets) + owner[real])
     used, texts = np.unique(pairs // len(targets), return_counts=True)
-    rows = number_rows(used[texts >= LEAST])
+    rows = number_rows(used[texts >= LEAST], BUCKETS + 1)
     grams = np.zeros((int(rows.max()) + 1, targets.shape[1]), np.float32)
     squares = np.full(len(grams), 1e-8, np.float32)
     found: NDArray[np.int32] = rows[buckets]

@@ -16,7 +16,7 @@ from rung.cascade import Cascade, decide
 from rung.core import Case, Specialist
 from rung.evaluation.times import arrive
 from rung.models.encoder import Encoder, open_encoder
-from rung.models.specialist import read_calibration
+from rung.models.heads import read_calibration
 from rung.release.frozen import Parts
 from rung.release.opening import build_cascade, close_models, open_specialist
 from rung.training.tfidf import load_tfidf

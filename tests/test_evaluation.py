@@ -254,15 +254,13 @@ def test_a_gate_says_of_every_limit_what_it_was_asked_and_what_it_saw() -> None:
     limits = Limits(p99=0.4, cost_per_case=0.00011, escalated=0.14, dropped=0.02)
     found = rulings(EVIDENCE, limits, Drop("f" * 64, 1000, 5, 5, 0.95))
     assert [(one.limit, one.verdict) for one in found] == [
-        ("promise", "kept"),
-        ("p99", "kept"),
+        ("promise", "proven"),
+        ("p99", "within"),
         ("cost_per_case", "doubtful"),
         ("escalated", "refused"),
-        ("dropped", "kept"),
+        ("dropped", "proven"),
     ]
-    assert found[0].sentence == (
-        "9 of 1,080 answers are wrong, so the error is at least 0.44% with 95% confidence, and 2% was promised."
-    )
+    assert found[0].sentence == ("9 of 1,080 answers are wrong, 0.83%, at most 1.45% with 95% confidence, and 2% was promised.")
     assert found[1].sentence.startswith("p99 is 310.0 ms (n=500, one at a time; 95% interval 4.2 to 310.0 ms), at least ")
     assert found[1].sentence.endswith(" with 95% confidence, within limits.p99 of 400.0 ms.")
     assert "of 1,000 cases" in found[4].sentence and found[4].sentence.endswith("limits.dropped asks for less than 2.")
@@ -278,6 +276,27 @@ def test_a_gate_names_everything_that_fails_at_once() -> None:
 
 def test_bad_luck_on_the_test_split_is_no_contradiction() -> None:
     gate(replace(EVIDENCE, tiers=(TierEvidence("specialist", 1000, 25, 0.035),)), Limits())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answered", "verdict", "says"),
+    [
+        (0, 0, "doubtful", "no test case is answered"),
+        (1, 3, "doubtful", "33.33%, at most 86.46% with 95% confidence, and 2% was promised. That may be chance"),
+        (5, 100, "doubtful", "nothing is refused"),
+        (0, 100, "within", "0.00%, at most 2.95% with 95% confidence, and 2% was promised. These cases are too few to prove it"),
+        (2, 100, "within", "too few to prove it"),
+        (0, 200, "proven", "at most 1.49% with 95% confidence"),
+        (10, 100, "refused", "the test split contradicts the promise"),
+    ],
+)
+def test_a_promise_is_called_proven_only_where_the_test_cases_prove_it(
+    wrong: int, answered: int, verdict: str, says: str
+) -> None:
+    evidence = replace(EVIDENCE, tiers=(TierEvidence("specialist", answered, wrong, 1.0),))
+    ruling = rulings(evidence, Limits())[0]
+    assert ruling.verdict == verdict and says in ruling.sentence
+    assert (ruling.sentence in doubts(evidence, Limits())) is (verdict == "doubtful")
 
 
 def test_an_empty_test_split_shows_nothing_and_passes_nothing() -> None:
@@ -424,9 +443,10 @@ def test_a_slice_over_its_ceiling_is_named_and_chance_alone_does_not_refuse() ->
     assert "among the cases with channel web 100 of 200 answers are wrong (95% interval 42.87% to 57.13%), at least 42" in failure
     assert "over limits.slices.channel of 30.00%" in failure and "call" not in failure
     gate(evidence, Limits(slices={"channel": 0.48}))
-    kept = rulings(evidence, Limits(slices={"channel": 0.48}))[-1]
-    assert kept.verdict == "kept" and "channel web 100 of 200 answers are wrong" in kept.sentence
-    assert kept.sentence.endswith("the most of any, within limits.slices.channel of 48.00%.")
+    chance, wide = (rulings(evidence, Limits(slices={"channel": most}))[-1] for most in (0.48, 0.6))
+    assert chance.verdict == "doubtful" and "channel web 100 of 200 answers are wrong" in chance.sentence
+    assert "the most of any, within limits.slices.channel of 48.00%. That may be chance" in chance.sentence
+    assert wide.verdict == "within" and wide.sentence.endswith("the most of any, within limits.slices.channel of 60.00%.")
 
 
 def test_a_ceiling_on_slices_that_no_case_has_is_refused_with_those_there_are() -> None:

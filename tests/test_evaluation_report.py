@@ -65,7 +65,7 @@ def measured(agreed: Sequence[Agreed], decisions: Sequence[Decision]) -> Metrics
 
 GOLDEN = Path(__file__).parent / "golden" / "evaluation.md"
 RULINGS = [
-    Ruling("promise", "kept", "6 of 264 answers are wrong, so the error is at least 1.00%."),
+    Ruling("promise", "proven", "5 of 263 answers are wrong, 1.90%, at most 3.97% with 95% confidence, and 5% was promised."),
     Ruling("escalated", "refused", "36 of 300 cases leave the specialists, over limits.escalated of 5.00%."),
 ]
 

@@ -385,8 +385,8 @@ def test_an_evaluation_says_what_the_gate_makes_of_it_and_what_it_was_not_asked(
     found = evaluate_release(workload, train(workload, encoder=minilm))
     gate = found.document()["gate"]
     assert gate["passed"] and [(one["limit"], one["verdict"]) for one in gate["limits"]] == [
-        ("promise", "kept"),
-        ("escalated", "kept"),
+        ("promise", "proven"),
+        ("escalated", "within"),
     ]
     page = render_markdown("Evaluation", found.blocks())
     assert "The gate is passed" in page and "of 71 cases leave the specialists" in page

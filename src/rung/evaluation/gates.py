@@ -12,7 +12,7 @@ from rung.evaluation.evidence import Evidence, spell_cost
 from rung.evaluation.rates import Rate
 from rung.evaluation.slices import Slice
 from rung.evaluation.times import milliseconds
-from rung.statistics.binomial import lower_bound
+from rung.statistics.binomial import lower_bound, upper_bound
 from rung.statistics.paired import difference, non_inferior, provable_margin
 from rung.workload import Limits
 
@@ -43,11 +43,12 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the gate makes of the promise or of a limit, by its name in the file: "kept"; "doubtful" where what lies over it may
-    be chance, which refuses nothing; or "refused". The sentence has the figure, n, interval and bound, and what would help."""
+    """What the gate makes of the promise or of a limit, by its name in the file: "proven"; "within" it as far as the test cases
+    tell; "doubtful" where what lies over it may be chance, which refuses nothing; or "refused". The sentence has the figure, n,
+    interval and bound, and what would help."""
 
     limit: str
-    verdict: Literal["kept", "doubtful", "refused"]
+    verdict: Literal["proven", "within", "doubtful", "refused"]
     sentence: str
 
 
@@ -87,12 +88,20 @@ def _promise_ruling(evidence: Evidence) -> Ruling:
     wrong, answered, promise = evidence.wrong, evidence.answered, evidence.promise
     if against := contradiction(wrong, answered, promise):
         return Ruling("promise", "refused", against)
-    at_least = lower_bound(wrong, answered, promise.confidence)
-    kept = (
-        f"{wrong:,} of {answered:,} answers are wrong, so the error is at least {at_least:.2%} with "
+    if not answered:
+        return Ruling(
+            "promise", "doubtful", "no test case is answered without a person, so nothing is shown. More gold would help."
+        )
+    at_most = upper_bound(wrong, answered, promise.confidence)
+    seen = (
+        f"{wrong:,} of {answered:,} answers are wrong, {wrong / answered:.2%}, at most {at_most:.2%} with "
         f"{promise.confidence * 100:g}% confidence, and {promise.error * 100:g}% was promised."
     )
-    return Ruling("promise", "kept", kept)
+    if wrong / answered > promise.error:
+        return Ruling("promise", "doubtful", f"{seen} {_CHANCE}")
+    if at_most > promise.error:
+        return Ruling("promise", "within", f"{seen} These cases are too few to prove it; calibration has.")
+    return Ruling("promise", "proven", seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +124,8 @@ class _Figure:
         if self.at_least > self.limit:
             return Ruling(self.name, "refused", f"{self.seen}, at least {self.bound}, over {limit}. {self.help}")
         if self.value > self.limit:
-            chance = "That may be chance, so nothing is refused; more test cases would tell."
-            return Ruling(self.name, "doubtful", f"{self.seen}, over {limit}. {chance} {self.help}")
-        return Ruling(self.name, "kept", f"{self.seen}, at least {self.bound}, within {limit}.")
+            return Ruling(self.name, "doubtful", f"{self.seen}, over {limit}. {_CHANCE} {self.help}")
+        return Ruling(self.name, "within", f"{self.seen}, at least {self.bound}, within {limit}.")
 
 
 def _figures(evidence: Evidence, limits: Limits) -> Iterator[_Figure]:
@@ -155,11 +163,17 @@ def _between(rate: Rate) -> str:
     return f"95% interval {rate.low:.2%} to {rate.high:.2%}"
 
 
+_CHANCE = "That may be chance, so nothing is refused; more test cases would tell."
 _SLOW = "Shorter texts, fewer tiers or a faster machine would help."
 _DEAR = "A cheaper endpoint, or more gold for the specialist, would help."
 _LEFT = "More gold for the labels it confuses, or a promise that allows more error, would help."
 _INVENTED = "A check that looks values up in the text, or a tier that copies, would help."
 _REFUSED = "A later tier, or an endpoint that is up, would help."
+_OF_SLICES = {
+    "refused": " More gold for it, or a check that leaves it to a person, would help.",
+    "doubtful": f" {_CHANCE}",
+    "within": "",
+}
 
 
 def _slice_rulings(attribute: str, ceiling: float, evidence: Evidence) -> list[Ruling]:
@@ -184,8 +198,8 @@ def _slice_rulings(attribute: str, ceiling: float, evidence: Evidence) -> list[R
             f"({_between(one.error)}), at least {at_least:.2%} (a bound that holds for all {len(slices)} slices at once with "
             f"{confidence:.0%} confidence), {'over' if over else 'the most of any, within'} limits.{name} of {ceiling:.2%}."
         )
-        advice = " More gold for it, or a check that leaves it to a person, would help."
-        found.append(Ruling(name, "refused", sentence + advice) if over else Ruling(name, "kept", sentence))
+        verdict = "refused" if over else "doubtful" if (one.error.share or 0.0) > ceiling else "within"
+        found.append(Ruling(name, verdict, sentence + _OF_SLICES[verdict]))
     return found
 
 
@@ -201,7 +215,7 @@ def _drop_rulings(drop: Drop | None, limits: Limits) -> Iterator[Ruling]:
         f"{provable * 100:.3g} points, and limits.dropped asks for less than {limits.dropped * 100:g}."
     )
     if drop.cases and non_inferior(drop.gained, drop.lost, drop.cases, limits.dropped) <= 1 - drop.confidence:
-        yield Ruling("dropped", "kept", seen)
+        yield Ruling("dropped", "proven", seen)
     else:
         better = "More test cases, or a wider limit," if drop.gained >= drop.lost else "A better release"
         yield Ruling("dropped", "refused", f"{seen} {better} would help.")

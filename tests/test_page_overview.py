@@ -108,11 +108,14 @@ def test_the_promise_is_told_in_a_word_and_as_a_gauge(tmp_path: Path, tab: Page,
         assert tab.locator("svg.gauge").count() == 1
 
 
-def test_a_verdict_is_seen_at_once(tmp_path: Path, tab: Page) -> None:
+def test_a_verdict_is_seen_once_the_watch_has_looked(tmp_path: Path, tab: Page) -> None:
     before(tmp_path, lambda ledger: reviewed(ledger, 30, 1))
     with staged(tmp_path) as stage:
         assert "of 30 reviewed" in show(tab, stage)
         before(tmp_path, lambda ledger: reviewed(ledger, 10, 0, timedelta()))
+        ends = datetime.now(UTC) + timedelta(seconds=30)
+        while "of 40 reviewed" not in show(tab, stage) and datetime.now(UTC) < ends:
+            tab.wait_for_timeout(500)
         assert "of 40 reviewed" in show(tab, stage)
 
 

@@ -15,9 +15,9 @@ from gateway_stage import RELEASE, FakeLive, workload
 from records import NOON, accepted, record, settle
 from rung.core import Case, Verdict
 from rung.gateway.watching import Watch
-from rung.ledger import Alarm, Ledger, Promotion, Record
+from rung.ledger import Alarm, Drawn, Ledger, Promotion, Record
 from rung.monitor import stream as streams
-from rung.monitor.standings import OVERDUE, WHOLE, standings
+from rung.monitor.standings import OVERDUE, WHOLE, counting, standings
 from rung.monitor.stream import Stream
 from rung.workload import Webhook, Workload
 
@@ -94,6 +94,16 @@ def test_what_is_settled_out_of_turn_still_proves_a_promise_broken(tmp_path: Pat
         settle(ledger, Verdict(decision.id, WRONG, "ann"), datetime.now(UTC))
     found = standings(ledger, workload(tmp_path), RELEASE)[WHOLE]
     assert found.state == "broken" and "were wrong" in found.sentence
+
+
+def test_what_waits_is_not_left_out_of_what_a_level_rests_on() -> None:
+    now = datetime.now(UTC)
+    drawn = [Drawn(n, RELEASE, "specialist", 0.02, 0.9, now - OVERDUE / 2, False, True) for n in range(9)]
+    waits = replace(drawn[5], wrong=None, closed=False)
+    overdue, aside = replace(waits, at=now - OVERDUE), replace(waits, closed=True)
+    assert counting([*drawn[:5], waits, *drawn[6:]], now) == drawn[:5]  # what was settled out of turn was chosen by somebody
+    for unjudged in (overdue, aside):
+        assert len(counting([*drawn[:5], unjudged, *drawn[6:], unjudged, waits], now)) == 9
 
 
 def test_an_answer_that_waits_for_days_is_waited_for_no_more(tmp_path: Path, ledger: Ledger) -> None:

@@ -21,7 +21,7 @@ from rung.gateway.faithful import Faithful
 from rung.gateway.verbs import run_verb
 from rung.ledger import Action, Alarm, Conclusion, Ledger, LedgerError
 from rung.monitor.promise import Standing
-from rung.monitor.standings import WHOLE, standings
+from rung.monitor.standings import WHOLE, Values, standings
 from rung.monitor.stream import Sight, Stream
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Watch:
         self._encoder: Any = None
         self._acted = ("", 0)  # on which release, and on how many reviews: again on twice as many, as each try may be mistaken
         self._judged: tuple[object, float] = (None, 0.0)  # what was settled last when the promise was judged, and when that was
+        self._read: tuple[str, Values] = ("", {})  # of which release, and what its answers' slices are
         self._silent_until = self._unheard_until = 0.0
         self.standings: Mapping[str, Standing] = {}
         self.sight: Sight | None = None
@@ -83,6 +84,16 @@ class Watch:
             await asyncio.to_thread(chore)
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
 
+    def know(self) -> Mapping[str, Standing]:
+        """What is known of the promise of the release at work: as of the last look or, before its first, now. Blocks."""
+        return self.standings if self._read[0] == self.live.release else self._learn()
+
+    def _learn(self) -> Mapping[str, Standing]:
+        live = self.live
+        read = self._read[1] if self._read[0] == live.release else {}
+        self.standings, self._read = standings(self._ledger, live.workload, live.release, read), (live.release, read)
+        return self.standings
+
     @property
     def progress(self) -> tuple[int, int]:
         """Of the cases that drift is measured against: how many there are of how many that it needs."""
@@ -93,7 +104,7 @@ class Watch:
         workload, release, now = self.live.workload, self.live.release, datetime.now(UTC)
         last = self._ledger.queue.last_settled(workload.name), release
         if last != self._judged[0] or time.monotonic() - self._judged[1] >= RENEWED:
-            self.standings = standings(self._ledger, workload, release)
+            self._learn()
             self._judged = last, time.monotonic()
         rang = [self._promise(subject, standing, now) for subject, standing in self.standings.items()]  # the whole comes first
         for alarm in self._ledger.alarms.list(workload.name, ringing=True):

@@ -31,17 +31,16 @@ from rung.cascade import Cascade
 from rung.cascade.promise import MOST, Judged, Threshold
 from rung.core import Decision, RungError
 from rung.evaluation import Agreed, Evidence, GateError, climb, describe, doubts, evaluate, gate, judge
-from rung.gold import Example, Gold, GoldError, read_gold, split
+from rung.gold import Example, GoldError, read_gold
 from rung.ledger import Drawn, Ledger
 from rung.models.encoder import open_encoder
-from rung.monitor.standings import known, standing
-from rung.release.frozen import Release, freeze_at, learnt_by, load_workload
+from rung.monitor.standings import counting, standing
+from rung.release.frozen import Release, freeze_at, load_workload
 from rung.release.opening import close_models, open_release
 from rung.release.pointer import current_release, ledger_of, promote
 from rung.statistics.binomial import binomial_tail, upper_bound
-from rung.workflows.difference import unseen
+from rung.workflows.difference import held_out
 from rung.workflows.gating import drop_between
-from rung.workflows.judging import distinct, shares_of
 from rung.workflows.progress import Progress, silent
 from rung.workflows.rehearsal import require_answers
 from rung.workflows.waiting import finish
@@ -108,11 +107,13 @@ def tighten(workload: Workload, by: str, why: str = "", progress: Progress = sil
         frozen = load_workload(before)
         since, proof = _since_the_break(ledger, frozen, before)
         gold = read_gold(workload)
-        held_out = _held_out(workload, gold, before)
-        found = finish(_find(before, ledger, since, held_out, progress))
+        cases = held_out(gold, before)
+        if not cases:
+            raise GoldError(workload.gold, [(0, f"has no test case that release {before.id[:12]} was not made from. Add gold.")])
+        found = finish(_find(before, ledger, since, cases, progress))
         _gate(found, frozen)
         dropped = frozen.limits.dropped is not None
-        drop = drop_between(workload, before, held_out, found.decisions, progress) if dropped else None
+        drop = drop_between(workload, before, cases, found.decisions, progress) if dropped else None
         sentence = _sentence(before, found, since, frozen.promise)
         about: dict[str, Any] = {
             "parent": before.evidence.get("parent"),
@@ -177,7 +178,7 @@ def _chance(seq: int) -> float:
     return int.from_bytes(sha256(f"thinned {seq}".encode()).digest()[:7]) / 2**56
 
 
-def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tuple[list[Drawn], tuple[int, int]]:
+def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tuple[Sequence[Drawn], tuple[int, int]]:
     """The sample since the stretch began that proved the release's promise broken, and the wrong and all of that stretch."""
     drawn, now = ledger.queue.drawn(frozen.name, release.id), datetime.now(UTC)
     found = standing(drawn, frozen.promise, frozen.review.sample, now)
@@ -188,7 +189,7 @@ def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tupl
             "Nothing is tightened: review.sample is 0, so hardly any sure answer was looked at, and nothing is known of them. "
             "Next: set it in the workload file, or rung rollback."
         )
-    return known(drawn[found.began :], now), found.proof
+    return counting(drawn[found.began :], now), found.proof
 
 
 def _gate(found: _Found, frozen: Workload) -> None:
@@ -202,21 +203,12 @@ def _gate(found: _Found, frozen: Workload) -> None:
         ) from error
 
 
-def _held_out(workload: Workload, gold: Gold, release: Release) -> list[Example]:
-    cases = unseen(distinct(gold, split(gold, shares_of(gold), taught=learnt_by(release)).test), release)
-    if not cases:
-        raise GoldError(workload.gold, [(0, f"has no test case that release {release.id[:12]} was not made from. Add gold.")])
-    return cases
-
-
-async def _find(
-    release: Release, ledger: Ledger, since: Sequence[Drawn], held_out: Sequence[Example], progress: Progress
-) -> _Found:
+async def _find(release: Release, ledger: Ledger, since: Sequence[Drawn], cases: Sequence[Example], progress: Progress) -> _Found:
     frozen, cascade = open_release(release, open_encoder())
     plain = thinned(since, frozen.review.sample)
     try:
         threshold = supported(await _seen(ledger, frozen, cascade, plain, progress), cascade.level, frozen.promise, len(since))
-        agreed = [Agreed(one.case, one.expected) for one in held_out]
+        agreed = [Agreed(one.case, one.expected) for one in cases]
         with progress("evaluating what will be served", len(agreed)) as advance:
             higher = replace(cascade, level=threshold.level)
             evidence, decisions = await evaluate(frozen, higher, agreed, threshold, advance)
@@ -243,6 +235,7 @@ async def _seen(ledger: Ledger, frozen: Workload, cascade: Cascade, reviewed: Se
         gave = tiers.index(one.tier)
         confidence[row, :gave] = -1.0
         confidence[row, gave], right[row, gave] = one.confidence, one.wrong is False
+        right[row] &= one.wrong is not None
     return Judged(confidence, right)
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from rung.gateway.pages.site import Site
 from rung.gateway.refusal import Refusal
 from rung.ledger import Alarm
-from rung.monitor.standings import WHOLE, standings
+from rung.monitor.standings import WHOLE
 
 LISTED = 100
 LONGEST = 400  # characters of an example
@@ -28,8 +28,7 @@ def routes(site: Site) -> list[Route]:
         watch = site.watches[live.workload.name]
 
         def look() -> dict[str, Any]:
-            known = watch.standings or standings(site.ledger, live.workload, live.release)
-            return {"known": known, "alarms": site.ledger.alarms.list(live.workload.name, limit=LISTED)}
+            return {"known": watch.know(), "alarms": site.ledger.alarms.list(live.workload.name, limit=LISTED)}
 
         data = await asyncio.to_thread(look)
         return site.render(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,16 +24,14 @@ from rung.gateway.pages.figures import (
     split_over_time,
     times_over_time,
 )
-from rung.gateway.pages.past import Past, Period
+from rung.gateway.pages.past import Period
 from rung.gateway.pages.site import Site, fragment
-from rung.ledger import Alarm, Ledger, Promotion
+from rung.ledger import Alarm, Promotion
 from rung.monitor.history import quantile, split
 from rung.monitor.money import Money
 from rung.monitor.promise import Standing
+from rung.monitor.standings import WHOLE
 from rung.workload import Workload
-
-if TYPE_CHECKING:
-    from rung.release.live import Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def routes(site: Site) -> list[Route]:
         chosen = request.query_params.get("range", "")
         chosen = chosen if chosen in RANGES else USUAL
         now = datetime.now(UTC)
-        watched = await asyncio.to_thread(_watch, live, site.ledger, site.past(request), RANGES[chosen].since(now), chosen)
+        watched = await asyncio.to_thread(_watch, site, request, RANGES[chosen].since(now), chosen)
         return site.render(
             request,
             "overview.html",
@@ -75,7 +73,8 @@ def routes(site: Site) -> list[Route]:
     return [site.page("/w/{workload}/overview", show)]
 
 
-def _watch(live: Live, ledger: Ledger, past: Past, since: datetime, chosen: str) -> Watched:
+def _watch(site: Site, request: Request, since: datetime, chosen: str) -> Watched:
+    live, past, ledger = site.live(request), site.past(request), site.ledger
     name = live.workload.name
     period = past.period(since, datetime.now(UTC), RANGES[chosen].step)
     money, each = past.money(period)
@@ -84,7 +83,7 @@ def _watch(live: Live, ledger: Ledger, past: Past, since: datetime, chosen: str)
     last = None if period.decisions else ledger.list(name, limit=1)
     return Watched(
         period,
-        past.standing(live.release),
+        site.watches[name].know()[WHOLE],
         money,
         each,
         sum(ledger.queue.count(name).values()),

@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -18,8 +18,6 @@ from rung.core import Outcome
 from rung.ledger import Effort, Latency, Ledger, LedgerError, Reviewed, Tally
 from rung.monitor.history import by_step, steps
 from rung.monitor.money import Money, Tokens, assume, measure, price, revise, tokens
-from rung.monitor.promise import Standing
-from rung.monitor.standings import standing
 from rung.review import agreement
 from rung.statistics.agreement import Agreement
 from rung.workload import Workload
@@ -72,7 +70,6 @@ class Past:
         self._kept: dict[object, tuple[float, object]] = {}
         self._renewing: set[object] = set()
         self._first = Lock()
-        self._standing: tuple[object, float, Standing | None] = (None, 0.0, None)
         self._agreement: tuple[float, Mapping[str, Agreement] | None] = (-COUNTED, None)
         self._counting: asyncio.Task[None] | None = None
 
@@ -113,16 +110,6 @@ class Past:
         known = self._keep("reviewed", lambda: queue.reviewed(name))
         last = known[-1].at if known else None
         return [*(_between(known, known[0].at, last) if last else ()), *queue.reviewed(name, last)]
-
-    def standing(self, release: str) -> Standing:
-        """What is known of the promise of a release."""
-        workload, queue = self._workload, self._ledger.queue
-        mark = release, queue.last_settled(workload.name)
-        known, at, found = self._standing
-        if known != mark or found is None or time.monotonic() - at >= FRESH:
-            found = standing(queue.drawn(workload.name, release), workload.promise, workload.review.sample, datetime.now(UTC))
-            self._standing = mark, time.monotonic(), found
-        return found
 
     async def agreement(self) -> Mapping[str, Agreement] | None:
         """How far reviewers agree, as it was counted last; None while it is counted for the first time."""

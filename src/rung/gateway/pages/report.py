@@ -21,6 +21,7 @@ from rung.gateway.refusal import Refusal
 from rung.ledger import Alarm, Effort, Ledger, Promotion
 from rung.monitor.history import Estimate, begin, error, quantile, split
 from rung.monitor.money import Money, sentences
+from rung.monitor.standings import WHOLE
 from rung.workload import Workload
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def routes(site: Site) -> list[Route]:
         now = datetime.now(UTC)
         until = _until(request.query_params.get("until", ""), now)
         this, before = await asyncio.to_thread(_weeks, live, site.ledger, site.past(request), until)
-        standing = await asyncio.to_thread(site.past(request).standing, live.release)
+        standing = (await asyncio.to_thread(site.watches[live.workload.name].know))[WHOLE]
         workload = live.workload
         wrong = error_over_time(workload, this.period, DAY)
         decided = bool(this.period.decisions)

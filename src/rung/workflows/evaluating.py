@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from time import process_time
 from typing import Any
 
-import numpy as np
-
 from rung.cascade import Cascade, decide
 from rung.cascade.promise import Threshold
 from rung.charts import Block, Callout, Fact, Heading, Paragraph, Table
 from rung.core import Decision
 from rung.evaluation import Agreed, Evidence, Metrics, Ruling, Times, evaluate, gate, rulings, times_of
+from rung.evaluation.asking import spread
 from rung.evaluation.evidence import TIMED
 from rung.evaluation.report import evaluation_blocks, gate_blocks
 from rung.evaluation.times import SHARES, WATTS, Energy, arrive, energy_of, milliseconds, rush
@@ -27,7 +26,7 @@ from rung.workflows.loading import WARMING
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workflows.weighing import LEAST_RATE
-from rung.workload import Workload
+from rung.workload import Limits, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +53,40 @@ class Evaluation:
         """Whether the gate is asked: of other parts than test, and of one tier, it is not."""
         return self.part == "test" and not self.tier
 
-    def gate(self) -> None:
-        """Raise `GateError` where a limit does not hold."""
+    def gate(self, *, timed: bool = True) -> None:
+        """Raise `GateError` where one of the `rulings` refuses."""
         if self.gated:
-            gate(self.evidence, self.workload.limits)
+            gate(self.evidence, self._asked(timed))
 
     def rulings(self, *, timed: bool = True) -> list[Ruling]:
         """What the gate makes of each limit; where not `timed`, of those alone that it says the same of on every run."""
-        found = rulings(self.evidence, self.workload.limits) if self.gated else []
-        return [one for one in found if timed or one.limit != "p99"]
+        return rulings(self.evidence, self._asked(timed)) if self.gated else []
+
+    def _asked(self, timed: bool) -> Limits:
+        limits = self.workload.limits
+        return limits if timed else replace(limits, p99=None)
 
     def unasked(self, *, timed: bool = True) -> list[str]:
         """What to say of the limits that `rulings` leaves out."""
         limits = self.workload.limits
-        p99 = "limits.p99 is asked too, of times that differ from run to run: rung evaluate --load shows them."
+        p99 = "limits.p99 is not asked, as times differ from run to run: rung evaluate --load asks it."
         dropped = "limits.dropped is asked by rung train and rung promote, beside the release that then answers."
         found = [(p99, limits.p99 is not None and not timed), (dropped, limits.dropped is not None)]
         return [said for said, out in found if out and self.gated]
 
     def document(self, load: Load | None = None) -> dict[str, Any]:
         """As JSON, with the texts of disagreements: the same bytes for the same release and gold, but for `measured`, which is
-        there with a `load` alone."""
+        there with a `load` alone, and whose `gate` is asked of times. `gate` raises where a gate in it is not `passed`."""
         figures = self.evidence.document({one.by for one in self.metrics.slices})
         times = figures.pop("times")
         cases = ((self.cases[one.at], one) for one in self.metrics.disagreements)
         wrong = [{"line": case.line, "text": case.case.text, **asdict(one)} for case, one in cases]
         about = {"release": self.release.id, "split": self.part, "tier": self.tier or None, "left_out": self.left_out}
         rulings = self.rulings(timed=False)
-        gate = {"passed": all(one.verdict != "refused" for one in rulings), "limits": [asdict(one) for one in rulings]}
-        said = {**about, **figures, "gate": gate if self.gated else None, "disagreements": wrong}
+        said = {**about, **figures, "gate": _gate(rulings) if self.gated else None, "disagreements": wrong}
         if load is None:
             return said
-        anew = [asdict(one) for one in self.rulings() if one not in rulings]
+        anew = _gate([one for one in self.rulings() if one not in rulings]) if self.gated else None
         return {**said, "measured": {"times": times, "gate": anew, "load": load.document()}}
 
     def blocks(self, load: Load | None = None) -> list[Block]:
@@ -103,6 +104,10 @@ class Evaluation:
         else:
             blocks[2:2] = gate_blocks(self.rulings(timed=load is not None), self.unasked(timed=load is not None))
         return [*blocks, *(load.blocks() if load else [])]
+
+
+def _gate(rulings: Sequence[Ruling]) -> dict[str, Any]:
+    return {"passed": all(one.verdict != "refused" for one in rulings), "limits": [asdict(one) for one in rulings]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,7 @@ def measure_load(found: Evaluation) -> Load:
 async def _measure_load(found: Evaluation) -> Load:
     _, cascade = open_release(found.release, open_encoder())
     asked = _alone(cascade, found.tier)
-    places: list[int] = np.linspace(0, len(found.cases) - 1, min(len(found.cases), TIMED)).astype(int).tolist()
-    cases = [found.cases[at].case for at in places]
+    cases = [found.cases[at].case for at in spread(len(found.cases), TIMED)]
     rate = rush(found.workload) or LEAST_RATE
     try:
         for case in cases[:WARMING]:  # what is opened on first use is not the cases'

@@ -49,30 +49,11 @@ def show_bakeoff(workload: Workload, memos: Sequence[Path], json_: bool) -> None
 
 def _document(found: Bakeoff) -> dict[str, Any]:
     """As JSON, with every candidate's outcome on each test case."""
-    about = {name: value for name, value in asdict(found).items() if name != "candidates"}
-    return {**about, "candidates": [_candidate_document(one) for one in found.candidates]}
+    return {**asdict(found), "candidates": [{**asdict(one), "metrics": _figures(one)} for one in found.candidates]}
 
 
-def _candidate_document(one: Candidate) -> dict[str, Any]:
-    plain = (
-        "name",
-        "line",
-        "kind",
-        "large",
-        "right",
-        "answered",
-        "refused",
-        "cost",
-        "busy",
-        "p50",
-        "p99",
-        "rate",
-        "size",
-        "training",
-    )
-    figures = {name: getattr(one, name) for name in plain}
-    metrics = {name: value for name, value in one.metrics.document().items() if name != "disagreements"}
-    return {**figures, "threshold": one.threshold and asdict(one.threshold), "metrics": metrics}
+def _figures(one: Candidate) -> dict[str, Any]:
+    return {name: value for name, value in one.metrics.document().items() if name != "disagreements"}
 
 
 def _say_page(workload: Workload, found: Bakeoff) -> None:

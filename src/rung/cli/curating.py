@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -61,14 +61,20 @@ def _say_page(workload: Workload, found: Inspection) -> None:
     if seen.advice:
         _head("Advice")
         say("\n".join(f"- {advice}" for advice in seen.advice))
+    texts = {example.line: example.case.text for example in found.gold.examples}
     _say_labels(seen)
     _say_slices(seen)
-    _say_suspects(found)
+    _say_suspects(found, texts)
     _say_alike(seen)
-    _say_leaks(seen)
-    _say_rare(seen)
-    _say_lengths(seen, found)
-    _say_personal(found)
+    leaks = [(str(leak.line), _lines(leak.outside)) for leak in seen.leaks]
+    head = "Pinned to test, with a near-duplicate outside test: the test split flatters there"
+    _section(head, ("line>", "near-duplicates in train or calibration"), leaks)
+    rare = [(each.field, _shown(each.label), f"{len(each.lines)}", _lines(each.lines) or "-") for each in seen.rare]
+    _section("Labels with fewer than 10 examples", ("field", "label", "examples>", "lines"), rare)
+    _say_lengths(seen, texts)
+    personal = [(NAMES[each.kind], f"{each.values:,}", f"{len(each.lines):,}", _lines(each.lines)) for each in found.personal]
+    head = "Personal data in texts and contexts: is it meant to be there?"
+    _section(head, ("kind", "different>", "in lines>", "lines"), personal)
 
 
 def _summary(found: Inspection) -> Iterable[tuple[str, str]]:
@@ -110,10 +116,9 @@ def _tally_row(tally: Any, seen: Survey) -> tuple[str, ...]:
     return (_snippet(_shown(tally.value)), f"{tally.cases:,}", f"{tally.cases / seen.whole.cases:.1%}", *parts)
 
 
-def _say_suspects(found: Inspection) -> None:
+def _say_suspects(found: Inspection, texts: Mapping[int, str]) -> None:
     if not found.suspects:
         return
-    texts = {example.line: example.case.text for example in found.gold.examples}
     _head("Likely label errors, the worst first: review each, a label doubted may well be right")
     say("A specialist that had not seen the line finds another label likelier (confident learning, by cleanlab).")
     for field in dict.fromkeys(suspect.field for suspect in found.suspects):
@@ -123,46 +128,21 @@ def _say_suspects(found: Inspection) -> None:
 
 
 def _say_alike(seen: Survey) -> None:
-    if not seen.alike:
-        return
-    _head("Near-duplicates (Jaccard similarity of character 5-grams at least 0.7): the split parts none but by pins")
     ranked = sorted(seen.alike, key=lambda group: (not group.apart, -len(group.lines)))
     rows = [(_lines(group.lines), "; ".join(_apart(name, values) for name, values in group.apart.items())) for group in ranked]
-    _print(("lines", "labels that differ"), rows)
+    head = "Near-duplicates (Jaccard similarity of character 5-grams at least 0.7): the split parts none but by pins"
+    _section(head, ("lines", "labels that differ"), rows)
 
 
-def _say_leaks(seen: Survey) -> None:
-    if seen.leaks:
-        _head("Pinned to test, with a near-duplicate outside test: the test split flatters there")
-        _print(
-            ("line>", "near-duplicates in train or calibration"), [(str(leak.line), _lines(leak.outside)) for leak in seen.leaks]
-        )
-
-
-def _say_rare(seen: Survey) -> None:
-    if seen.rare:
-        _head("Labels with fewer than 10 examples")
-        rows = [(rare.field, _shown(rare.label), f"{len(rare.lines)}", _lines(rare.lines) or "-") for rare in seen.rare]
-        _print(("field", "label", "examples>", "lines"), rows)
-
-
-def _say_lengths(seen: Survey, found: Inspection) -> None:
+def _say_lengths(seen: Survey, texts: Mapping[int, str]) -> None:
     lengths = seen.lengths
     if not lengths.outliers:
         return
-    texts = {example.line: example.case.text for example in found.gold.examples}
     usual = f"{lengths.shortest:,} to {lengths.longest:,} are usual"
     _head(f"Texts of an odd length: the median has {lengths.median:,} characters, {usual}")
     say("By modified z-scores of the log length beyond 3.5 (median absolute deviation; Iglewicz and Hoaglin 1993).")
     rows = [(str(each.line), f"{each.characters:,}", _snippet(texts[each.line])) for each in lengths.outliers]
     _print(("line>", "characters>", "text"), rows, keep_ends=True)
-
-
-def _say_personal(found: Inspection) -> None:
-    if found.personal:
-        _head("Personal data in texts and contexts: is it meant to be there?")
-        rows = [(NAMES[each.kind], f"{each.values:,}", f"{len(each.lines):,}", _lines(each.lines)) for each in found.personal]
-        _print(("kind", "different>", "in lines>", "lines"), rows)
 
 
 # How things are written.
@@ -171,6 +151,13 @@ def _say_personal(found: Inspection) -> None:
 def _head(text: str) -> None:
     out.print()
     out.print(Text(visible(text), style="bold"))
+
+
+def _section(head: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table with a head, if there is anything in it."""
+    if rows:
+        _head(head)
+        _print(columns, rows)
 
 
 def _print(columns: Sequence[str], rows: Sequence[Sequence[str]], most: int = ROWS, keep_ends: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rung.charts import render_html, render_markdown
@@ -15,31 +14,19 @@ from rung.workflows import Evaluation, Load, evaluate_release, measure_load
 from rung.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to judge: a release by its name, a part of the gold, one tier or "" for all; and how to say it."""
-
-    release: str
-    part: Part
-    tier: str
-    load: bool
-    pages: list[Path]
-    json: bool
-
-
-def evaluate_named(workload: Workload, asked: Asked) -> None:
-    """Judge a release and say how it did; each of the pages is written as its suffix says, `.html` or `.md`. Raises `GateError`
-    once all is said and written."""
-    found = evaluate_release(workload, named_release(workload, asked.release), stage, asked.part, asked.tier)
-    load = measure_load(found) if asked.load else None
-    pages = asked.pages
+def evaluate_named(workload: Workload, name: str, part: Part, pages: Sequence[Path], *, timed: bool, json: bool) -> None:
+    """Judge a release by its name, `release:tier` for one tier alone, on a part of the gold and say how it did; each of the pages
+    is written as its suffix says, `.html` or `.md`. Raises `GateError` once all is said and written."""
+    release, _, tier = name.partition(":")
+    found = evaluate_release(workload, named_release(workload, release), stage, part, tier)
+    load = measure_load(found) if timed else None
     for page in pages:
         page.write_text(_page(found, load, page.suffix), encoding="utf-8")
-    if asked.json:
+    if json:
         say_json(found.document(load))
     else:
         _tell(workload, found, load, pages)
-    found.gate()
+    found.gate(timed=timed)
 
 
 def _tell(workload: Workload, found: Evaluation, load: Load | None, pages: Sequence[Path]) -> None:

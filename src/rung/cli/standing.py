@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 def home_of(file: Path) -> Workload:
     """The workload by its name and its folder, whatever is wrong with its file or its gold today: a broken edit is no reason not
     to go back. Raises `WorkloadError` where no release says what the workload is."""
-    from rung.release.frozen import ReleaseError, load_release, load_workload, made_at
+    from rung.release.frozen import ReleaseError, kept_releases, load_release, load_workload
 
     try:
         return load(file, gold=False)
     except WorkloadError:
         path = file / "workload.yaml" if file.is_dir() else file
-        kept = [manifest.parent for manifest in path.parent.glob(".rung/releases/[0-9a-f]*/manifest.json")]
-        for folder in sorted(kept, key=made_at, reverse=True):
+        for folder in kept_releases(path.parent / ".rung"):
             with suppress(ReleaseError, WorkloadError):
                 return replace(load_workload(load_release(folder)), file=path)
         raise

@@ -166,10 +166,9 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Judge a release again, from its own files, on cases that it was not made from, and put it through the gate."""
-    from rung.cli.evaluating import Asked, evaluate_named
+    from rung.cli.evaluating import evaluate_named
 
-    name, _, tier = release.partition(":")
-    evaluate_named(load(file), Asked(name, split, tier, load_, _pages(page, "--page"), json_))
+    evaluate_named(load(file), release, split, _pages(page, "--page"), timed=load_, json=json_)
 
 
 @app.command()

@@ -200,6 +200,12 @@ def made_at(folder: Path) -> datetime:
     return datetime.fromtimestamp(file.stat().st_mtime, UTC)
 
 
+def kept_releases(state: Path) -> list[Path]:
+    """The folders of all releases that a workload's state holds, the newest first."""
+    folders = sorted(manifest.parent for manifest in (state / "releases").glob("[0-9a-f]*/manifest.json"))
+    return sorted(folders, key=made_at, reverse=True)
+
+
 def require_gated(release: Release) -> Release:
     """The release. Raises `Ungated` unless its evidence says that it passed its gate."""
     if not release.gated:
@@ -228,11 +234,10 @@ def load_workload(release: Release) -> Workload:
 
 def find_release(workload: Workload, inputs: str, parent: str | None = "any") -> Release | None:
     """The newest intact release made from exactly these inputs: whatever it goes on from, or from this release, or from none."""
-    folders = (workload.state / "releases").glob("[0-9a-f]*/manifest.json")
-    for manifest in sorted(folders, key=lambda path: made_at(path.parent), reverse=True):
+    for folder in kept_releases(workload.state):
         try:
-            if json.loads(manifest.read_text(encoding="utf-8")).get("inputs") == inputs:
-                found = load_release(manifest.parent)
+            if json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("inputs") == inputs:
+                found = load_release(folder)
                 if parent == "any" or found.evidence.get("parent") == parent:
                     return found
         except (OSError, ValueError, AttributeError, ReleaseError):

@@ -9,7 +9,7 @@ from typing import Any
 
 from rung.core import RungError
 from rung.ledger import Ledger, PointerMoved, Promotion, open_ledger
-from rung.release.frozen import Release, ReleaseError, load_release, load_workload, made_at, require_gated
+from rung.release.frozen import Release, ReleaseError, kept_releases, load_release, load_workload, require_gated
 from rung.workload import Workload
 
 ANY = ""  # no release's id
@@ -40,8 +40,7 @@ def current_release(workload: Workload, ledger: Ledger) -> Release:
 
 def list_releases(workload: Workload) -> list[str]:
     """The ids of all releases that are kept for the workload, the newest first."""
-    folders = sorted(path.parent for path in (workload.state / "releases").glob("[0-9a-f]*/manifest.json"))
-    return [folder.name for folder in sorted(folders, key=made_at, reverse=True)]
+    return [folder.name for folder in kept_releases(workload.state)]
 
 
 def named_release(workload: Workload, name: str) -> Release:

@@ -45,7 +45,6 @@ from rung.workload.tiers import each_tier, named_endpoints, tier_mistakes, tier_
 ENDPOINTS = "endpoints.yaml"
 GUIDELINES = "GUIDE.md"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-_PLAIN_LIMITS = ("cost_per_case", "escalated", "dropped", "hallucinated", "refused", "slices")
 
 
 class WorkloadError(RungError):
@@ -143,18 +142,10 @@ def _declared(draft: Draft, file: Path) -> tuple[Draft | None, list[tuple[str, s
 
 
 def _endpoints(raw: Mapping[str, Any]) -> dict[str, Endpoint]:
-    return {
-        name: Endpoint(
-            name=name,
-            url=given["url"].rstrip("/"),
-            size=given["size"],
-            weights=given["weights"],
-            boundary=given["boundary"],
-            price=Price(**given["price"]),
-            key=given.get("key"),
-        )
-        for name, given in raw.items()
+    said: dict[str, dict[str, Any]] = {
+        name: {**given, "url": given["url"].rstrip("/"), "price": Price(**given["price"])} for name, given in raw.items()
     }
+    return {name: Endpoint(name, **each) for name, each in said.items()}
 
 
 def _boundary(raw: Mapping[str, Any]) -> Boundary:
@@ -178,7 +169,9 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         "required": ["label"],
         "additionalProperties": False,
     }
-    limits = raw.get("limits", {})
+    limits: dict[str, Any] = {**raw.get("limits", {})}
+    if "p99" in limits:
+        limits["p99"] = seconds(limits["p99"])
     return Workload(
         name=raw["workload"],
         task=raw["task"].strip(),
@@ -189,10 +182,7 @@ def _typed(raw: Mapping[str, Any], file: Path, endpoints: Mapping[str, Endpoint]
         checks=tuple(raw.get("checks", ())),
         tiers=tuple(_tier(tier, endpoints, file.parent) for tier in raw.get("tiers", ["specialist"])),
         promise=Promise(raw["promise"]["error"], raw["promise"]["confidence"]),
-        limits=Limits(
-            p99=seconds(limits["p99"]) if "p99" in limits else None,
-            **{name: limits[name] for name in _PLAIN_LIMITS if name in limits},
-        ),
+        limits=Limits(**limits),
         boundary=_boundary(raw),
         volume=int(raw["volume"].split("/")[0]) if "volume" in raw else None,
         bakeoff=_contest(raw.get("bakeoff", {}), endpoints, file.parent),

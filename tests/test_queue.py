@@ -174,8 +174,13 @@ def test_a_decision_leads_to_the_look_that_a_person_may_take(ledger: Ledger) -> 
     assert (ledger.queue.count("support", "ann"), ledger.queue.count("support", "ben")) == ({}, {"second": 1})
 
 
-def told(ledger: Ledger, before=NOON + 9 * LEASE):
-    found = ledger.queue.untold("support", before)
+UNTIL = NOON + 99 * LEASE
+
+
+def told(ledger: Ledger, heard: bool = True, before=NOON + 9 * LEASE):
+    found = ledger.queue.untold("support", before, UNTIL)
+    if heard:
+        ledger.queue.tell([each.number for each in found], UNTIL)
     return [(each.state, each.answer and each.answer["intent"], each.record.decision.id) for each in found], found
 
 
@@ -183,14 +188,14 @@ def test_who_asked_is_told_of_every_verdict_whoever_gave_it_and_of_what_is_taken
     unsure, right, wrong, unseen = (one.decision.id for one in record(ledger, for_review(), accepted(), accepted(), accepted()))
     for id_, intent in ((unsure, "fee"), (right, "refund"), (wrong, "fee")):
         ledger.settle(Verdict(id_, {"intent": intent}, "key:web"), LATER)
-    first, found = told(ledger)
+    first, found = told(ledger, heard=False)
     assert first == [("settled", "fee", unsure), ("settled", "fee", wrong)] and told(ledger)[0] == []
-    ledger.queue.untell([each.number for each in found])
-    assert told(ledger)[1] == found  # the same again
+    over = UNTIL + LEASE  # whoever was to tell it has stopped
+    assert told(ledger, before=over)[1] == found and told(ledger, before=over)[0] == []  # the same again, and once
     ledger.settle(Verdict(wrong, {"intent": "refund"}, "ann"), LATER)  # it was right after all
     ledger.settle(Verdict(unsure, {"intent": "refund"}, "ann"), LATER)
     assert told(ledger)[0] == [("settled", "refund", wrong), ("settled", "refund", unsure)]
-    assert ledger.queue.untold("another", NOON + LEASE) == [] and unseen
+    assert ledger.queue.untold("another", NOON + LEASE, UNTIL) == [] and unseen
 
 
 def test_what_was_told_and_is_taken_back_is_told_too(ledger: Ledger) -> None:
@@ -202,6 +207,11 @@ def test_what_was_told_and_is_taken_back_is_told_too(ledger: Ledger) -> None:
     settle(ledger, review, "ann")
     told(ledger)
     ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, NOON)
+    assert told(ledger)[0] == [("reopened", None, id_)]
+    settle(ledger, review, "ann", "fee")
+    ((state, _, _),), (one,) = told(ledger, heard=False)
+    ledger.queue.reopen(review.seq, "ann", LATER, LATER + LEASE, NOON)
+    ledger.queue.tell([one.number], UNTIL)  # it was posted meanwhile
     assert told(ledger)[0] == [("reopened", None, id_)]
     settle(ledger, review, "ann", "fee")
     ((state, _, _),), (one,) = told(ledger)

@@ -17,7 +17,7 @@ from aiohttp import web
 from gateway_stage import FakeLive, Stage, ask, staged, workload
 from records import NOON, accepted, for_review, record, settle
 from rung.core import Verdict
-from rung.gateway import alarms, digest, new_key
+from rung.gateway import alarms, digest, new_key, watching
 from rung.gateway.pages import hash_password
 from rung.gateway.watching import Watch
 from rung.ledger import KeyRole, Ledger
@@ -293,16 +293,18 @@ class Listener:
 
     def __init__(self, folder: Path, ledger: Ledger, answers: list[int]) -> None:
         self.heard: list[Any] = []
+        self.patience = 0.0  # seconds that it takes
         self._of, self._ledger, self._answers = workload(folder), ledger, answers
 
     async def _listen(self, request: web.Request) -> web.Response:
         self.heard.append(await request.json())
+        await asyncio.sleep(self.patience)
         return web.Response(status=self._answers.pop(0) if self._answers else 200)
 
     async def __aenter__(self) -> Watch:
         app = web.Application()
         app.router.add_post("/", self._listen)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -317,8 +319,11 @@ class Listener:
 REFUND, OTHER = {"intent": "refund"}, {"intent": "other"}
 
 
-def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_not_there(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_not_there(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listener = Listener(tmp_path, ledger, [500] * 2 * alarms.TRIES)
+    monkeypatch.setattr(watching, "AGAIN", -60.0)  # at once
     waiting, right, wrong = (*record(ledger, for_review()), *record(ledger, accepted(), accepted(), drawn=0.1))
     for one, answer in ((waiting, OTHER), (right, REFUND), (wrong, OTHER)):
         settle(ledger, Verdict(one.decision.id, answer, "ann"), NOON)
@@ -327,7 +332,6 @@ def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_no
         async with listener as watch:
             await watch.look()
             assert len(listener.heard) == 2 * alarms.TRIES  # nobody took it
-            watch._unheard_until = 0.0
             await watch.look()
             await watch.look()
 
@@ -337,6 +341,30 @@ def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_no
     assert sorted((one["decision"], one["review"], one["answer"]["intent"], str(one["instead_of"])) for one in heard) == sorted(
         [(waiting.decision.id, "settled", "other", "None"), (wrong.decision.id, "settled", "other", str(REFUND))]
     )
+
+
+def test_a_gateway_that_stops_as_it_posts_loses_no_verdict(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(tmp_path, ledger, [])
+    monkeypatch.setattr(watching, "AGAIN", -60.0)  # its time is over at once
+    (waiting,) = record(ledger, for_review())
+    ledger.settle(Verdict(waiting.decision.id, OTHER, "ann"), NOON)
+
+    async def play() -> None:
+        async with listener as watch:
+            listener.patience = 30.0
+            telling = asyncio.create_task(watch._tell_verdicts())
+            while not listener.heard:
+                await asyncio.sleep(0.01)
+            telling.cancel()
+            listener.patience = 0.0
+            for _ in range(2):
+                await watch._tell_verdicts()
+
+    asyncio.run(play())
+    first, again = listener.heard
+    assert first == again and again["decision"] == waiting.decision.id
 
 
 def test_a_webhook_is_told_of_corrections_of_discards_and_of_what_is_taken_back(tmp_path: Path, ledger: Ledger) -> None:

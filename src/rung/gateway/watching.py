@@ -208,17 +208,18 @@ class Watch:
 
     async def _tell_verdicts(self) -> None:
         """Post what people decided or corrected to whoever asked, once there was time to take it back, and what is taken back."""
-        webhook, now = self.live.workload.review.webhook, time.monotonic()
-        if webhook is None or now < self._unheard_until:
+        webhook, name, queue = self.live.workload.review.webhook, self.live.workload.name, self._ledger.queue
+        if webhook is None or time.monotonic() < self._unheard_until:
             return
-        before = datetime.now(UTC) - GRACE
-        while due := await asyncio.to_thread(self._ledger.queue.untold, self.live.workload.name, before):
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=AGAIN)  # what is not marked as told by then, as a gateway stopped, is told again
+        while due := await asyncio.to_thread(queue.untold, name, now - GRACE, until):
             failures = await asyncio.gather(*(post(webhook, _posting(one)) for one in due))
-            unheard = [one.number for one, failure in zip(due, failures, strict=True) if failure]
-            if unheard:
-                _log.error("%s: %d verdicts were not delivered: %s", self.live.workload.name, len(unheard), failures[-1])
-                await asyncio.to_thread(self._ledger.queue.untell, unheard)
-                self._unheard_until = now + AGAIN
+            heard = [one.number for one, failure in zip(due, failures, strict=True) if not failure]
+            await asyncio.to_thread(queue.tell, heard, until)
+            if unheard := [*filter(None, failures)]:
+                _log.error("%s: %d verdicts were not delivered: %s", name, len(unheard), unheard[-1])
+                self._unheard_until = time.monotonic() + AGAIN
                 return
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from rung.core import Verdict
 from rung.ledger.nouns import Conclusion, Record
@@ -52,22 +52,22 @@ def conclusion(connection: Connection, decision_id: str) -> Said | None:
     return None if row is None else _said(*row)
 
 
-def untold(connection: Connection, workload: str, before: int, limit: int) -> list[Conclusion]:
-    """What became due before then (microseconds), and is so no more."""
+def untold(connection: Connection, workload: str, before: int, until: int, limit: int) -> list[Conclusion]:
+    """What became due before then, and is due again at `until`. Both in microseconds."""
     c = verdicts.c
     due = and_(c.workload == plain(workload), c.due > 0, c.due < before)
     first = select(c.seq).where(due).order_by(c.due, c.seq).limit(limit).with_for_update(skip_locked=True)
-    claim = update(verdicts).where(c.seq.in_(first.scalar_subquery()), due).values(due=0).returning(c.seq)
+    claim = update(verdicts).where(c.seq.in_(first.scalar_subquery()), due).values(due=until).returning(c.seq)
     mine = connection.execute(claim).scalars().all()
     query = _SAID.add_columns(c.seq, decisions.c.body).join(decisions).where(c.seq.in_(mine)).order_by(c.seq)
     found = connection.execute(query).all()
     return [_conclusion(connection, row[4], decode(row[5], Record), _said(*row[:4])) for row in found]
 
 
-def untell(connection: Connection, numbers: Sequence[int]) -> None:
-    """Let these be due again."""
-    due = func.coalesce(verdicts.c.withdrawn_at, verdicts.c.at)
-    connection.execute(update(verdicts).where(verdicts.c.seq.in_(numbers)).values(due=due))
+def tell(connection: Connection, numbers: Sequence[int], until: int) -> None:
+    """Let these be due no more, but for what was taken back, or claimed by another, since it was claimed until then."""
+    claimed = verdicts.c.seq.in_(numbers), verdicts.c.due == until
+    connection.execute(update(verdicts).where(*claimed).values(due=0))
 
 
 def _conclusion(connection: Connection, number: int, record: Record, said: Said) -> Conclusion:

@@ -239,18 +239,19 @@ class Queue:
         with self._transaction() as connection:
             return {seq: decode(body, Record) for seq, body in connection.execute(query)}
 
-    def untold(self, workload: str, before: datetime, limit: int = 100) -> Sequence[Conclusion]:
-        """What came of cases before then that whoever asked has not been told, oldest first: of all who tell it, one gets it.
+    def untold(self, workload: str, before: datetime, until: datetime, limit: int = 100) -> Sequence[Conclusion]:
+        """What came of cases before then that whoever asked has not been told, oldest first: of all who tell it, one gets it, and
+        another gets it after `until` unless the one called `tell`.
 
         It is what people decided for them, put aside or found wrong, what was said later, and what was taken back.
         """
         with self._change() as connection:
-            return history.untold(connection, workload, micros(before), limit)
+            return history.untold(connection, workload, micros(before), micros(until), limit)
 
-    def untell(self, numbers: Sequence[int]) -> None:
-        """Telling these failed: somebody is to try again."""
+    def tell(self, numbers: Sequence[int], until: datetime) -> None:
+        """These, which `untold` gave until then, were told."""
         with self._change() as connection:
-            history.untell(connection, numbers)
+            history.tell(connection, numbers, micros(until))
 
     def pairs(self, workload: str, limit: int = 2_000) -> Sequence[Pair]:
         """The decisions that two people settled, newest second look first."""
@@ -270,8 +271,8 @@ class Queue:
 
 
 def _withdraw(connection: Connection, review: Mapping[Any, Any], by: str, now: int) -> bytes | None:
-    """Let what somebody settled or discarded count no more, and tell whoever was told of it. Gives it back. Raises ReviewTaken if
-    somebody else has settled the decision since."""
+    """Let what somebody settled or discarded count no more, and tell whoever may have heard of it. Gives it back. Raises ReviewTaken
+    if somebody else has settled the decision since."""
     c, second = verdicts.c, review["look"] == "second"
     same = c.discarded == "second" if second else c.discarded.is_distinct_from("second")
     last = select(c.seq, c.body).where(c.decision == review["decision"], c.withdrawn_at.is_(None), same)
@@ -281,7 +282,7 @@ def _withdraw(connection: Connection, review: Mapping[Any, Any], by: str, now: i
     who = decode(row[1], Verdict).by
     if plain(who) != plain(by):
         raise ReviewTaken(f"{who} has settled it anew since. Next: take another one.")
-    due = case((c.due == 0, now), else_=None)
+    due = case((c.due != c.at, now), else_=None)  # somebody was told, or may have been: one tried
     connection.execute(update(verdicts).where(c.seq == row[0]).values(withdrawn_at=now, due=due))
     return row[1]
 

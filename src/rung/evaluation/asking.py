@@ -29,6 +29,11 @@ class Agreed:
     expected: Fields
 
 
+def spread(cases: int, most: int) -> list[int]:
+    """The positions of `most` of so many cases at most, evenly over all: the gold may be sorted."""
+    return np.linspace(0, cases - 1, min(cases, most)).astype(int).tolist()
+
+
 def right(answer: Fields, expected: Fields) -> bool:
     """Whether an answer agrees with the expected one in every field that gold speaks of; 1 and 1.0 agree, 1 and true do not."""
     return all(same(answer.get(name), value) for name, value in expected.items())

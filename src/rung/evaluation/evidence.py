@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
-import numpy as np
-
 from rung.cascade import PERSON, Cascade
 from rung.cascade.promise import Threshold
 from rung.core import Case, Decision
-from rung.evaluation.asking import Agreed, Tick, ask_all, right
+from rung.evaluation.asking import Agreed, Tick, ask_all, right, spread
 from rung.evaluation.metrics import Metrics, measure
 from rung.evaluation.rates import Rate, rate
 from rung.evaluation.slices import LENGTH
@@ -24,9 +22,8 @@ from rung.statistics.binomial import interval, lower_bound, upper_bound
 from rung.workload import Promise, Workload
 
 TIMED = 500  # cases for the latency figures
-CALM = (
-    0.001  # of arrivals that may find an own tier at work: if no more do, p99 under load lies at most at p99.1 of one at a time
-)
+# of arrivals that may find an own tier at work: if no more do, p99 under load lies at most at p99.1 of one at a time
+CALM = 0.001
 LONGEST = 30.0  # seconds that putting own tiers under load may take
 
 
@@ -98,7 +95,7 @@ async def evaluate(
     """The evidence on a test split, and each case's decision: `TIMED` cases, spread over all, are decided one at a time for their
     times, the others together."""
     promise = workload.promise
-    apart: list[int] = np.linspace(0, len(agreed) - 1, min(len(agreed), TIMED)).astype(int).tolist()
+    apart = spread(len(agreed), TIMED)
     together = sorted({*range(len(agreed))} - {*apart})
     first, times = await _timed(workload, cascade, [agreed[at].case for at in apart], tick)
     found = dict(zip(apart, first, strict=True))
@@ -136,7 +133,7 @@ async def _timed(workload: Workload, cascade: Cascade, cases: Sequence[Case], ti
     if rate is None or rate * busy <= CALM:
         return decisions, times_of(alone, rate, alone=True)
     own = replace(cascade, tiers=tuple(tier for tier in cascade.tiers if not _paid(tier.name)))
-    places: list[int] = np.linspace(0, len(cases) - 1, min(len(cases), ceil(LONGEST / busy))).astype(int).tolist()
+    places = spread(len(cases), ceil(LONGEST / busy))
     seconds = await arrive(own, [cases[at] for at in places], rate)
     return decisions, times_of([one + waited[at] for one, at in zip(seconds, places, strict=True)], rate)
 

@@ -49,6 +49,12 @@ def pick(ranking: Sequence[Ranked], costs: Costs) -> Ranked | None:
     return min(near, key=lambda one: _size(one.candidate), default=None)
 
 
+def unbeaten(measured: Sequence[tuple[float, ...]]) -> list[bool]:
+    """Which of these no other is at least as good as in every figure, less being better, and better in one: the Pareto front."""
+    beaten = ((other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in measured) for one in measured)
+    return [not any(each) for each in beaten]
+
+
 def large(bakeoff: Bakeoff) -> Candidate | None:
     """The large baseline that is right most often, if any is named."""
     return best([one for one in bakeoff.candidates if one.large])

@@ -191,7 +191,7 @@ def measure(workload: Workload, tallies: Sequence[Tally], checked: Sequence[Revi
     A case that ended at an endpoint with a price, or at a person after one, kept one's own machine busy as long as those did, on
     average, that ended at the last tier of one's own: how long it waited for the endpoint is not the machine's time.
     """
-    own = {tier.name: _is_own(tier) for tier in workload.tiers}
+    own = {tier.name: is_own(tier) for tier in workload.tiers}
     seen: dict[str, tuple[int, float, float]] = {}
     for tally in tallies:
         decisions, asked, seconds = seen.get(tally.tier, (0, 0.0, 0.0))
@@ -289,7 +289,7 @@ def price(usage: Usage, assumed: Mapping[str, Assumption]) -> Money:
     )
 
 
-def _is_own(tier: SpecialistTier | EndpointTier) -> bool:
+def is_own(tier: SpecialistTier | EndpointTier) -> bool:
     """Whether it runs on a machine that nobody sends a bill for."""
     if isinstance(tier, SpecialistTier):
         return True

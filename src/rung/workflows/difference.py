@@ -8,7 +8,7 @@ from typing import Any
 
 from rung.core import Decision, Fields, same
 from rung.evaluation import ask_all, right
-from rung.gold import Example, digest_of, read_gold, split
+from rung.gold import Example, Gold, digest_of, read_gold, split
 from rung.models.encoder import open_encoder
 from rung.release.changes import changed_files, changed_parts
 from rung.release.frozen import Release, learnt_by, seen_by
@@ -18,16 +18,8 @@ from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workload import Workload
 
-KINDS = (
-    "broken",
-    "wrong now",
-    "left to a person",
-    "mended",
-    "gained",
-    "wrong no more",
-    "still wrong",
-    "still right",
-)  # worst first
+# worst first
+KINDS = "broken", "wrong now", "left to a person", "mended", "gained", "wrong no more", "still wrong", "still right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +83,16 @@ class Difference:
         """As JSON."""
         flips = [{"kind": flip.kind, **asdict(flip)} for flip in self.flips]
         parts = {name: {"before": before, "after": after} for name, (before, after) in self.parts.items()}
-        return {
-            "before": self.before,
-            "after": self.after,
-            "files": dict(self.files),
-            "parts": parts,
-            "cases": self.cases,
-            "flips": flips,
-        }
+        return {**asdict(self), "parts": parts, "flips": flips}
 
 
 def compare_releases(workload: Workload, before: Release, after: Release, progress: Progress = silent) -> Difference:
     """Both releases on the test cases of the gold as it is now that neither was made from."""
-    gold = read_gold(workload)
-    known = {**learnt_by(before), **learnt_by(after)}
-    held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=known).test), before, after)
-    decisions = [finish(decide_all(release, held_out, progress)) for release in (before, after)]
-    found = (_flip(example, *pair) for example, *pair in zip(held_out, *decisions, strict=True))
+    cases = held_out(read_gold(workload), before, after)
+    decisions = [finish(decide_all(release, cases, progress)) for release in (before, after)]
+    found = (_flip(example, *pair) for example, *pair in zip(cases, *decisions, strict=True))
     flips = sorted((flip for flip in found if flip), key=lambda flip: (KINDS.index(flip.kind), flip.line))
-    return Difference(before.id, after.id, changed_files(before, after), changed_parts(before, after), len(held_out), flips)
+    return Difference(before.id, after.id, changed_files(before, after), changed_parts(before, after), len(cases), flips)
 
 
 async def decide_all(release: Release, cases: Sequence[Example], progress: Progress) -> list[Decision]:
@@ -120,6 +103,12 @@ async def decide_all(release: Release, cases: Sequence[Example], progress: Progr
             return await ask_all(cascade, [each.case for each in cases], advance)
     finally:
         await close_models(cascade)
+
+
+def held_out(gold: Gold, *releases: Release) -> list[Example]:
+    """The test cases of the gold as it is now that none of the releases was made from."""
+    taught = {text for release in releases for text in learnt_by(release)}
+    return unseen(distinct(gold, split(gold, shares_of(gold), taught=taught).test), *releases)
 
 
 def unseen(cases: Sequence[Example], *releases: Release) -> list[Example]:

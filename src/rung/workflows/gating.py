@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rung.core import Decision
-from rung.evaluation import Agreed, Drop, gate_drop, right
-from rung.gold import Example, digest_of, read_gold, split
+from rung.evaluation import Drop, gate_drop, right
+from rung.gold import Example, digest_of, read_gold
 from rung.ledger import Ledger, PointerMoved
 from rung.models.encoder import open_encoder
-from rung.release.frozen import Release, ReleaseError, learnt_by, load_workload, require_gated, seen_by
+from rung.release.frozen import Release, ReleaseError, load_workload, require_gated, seen_by
 from rung.release.opening import require_openable
 from rung.release.pointer import current_release, ledger_of, must_compare, named_release, promote
-from rung.workflows.difference import decide_all, unseen
-from rung.workflows.judging import distinct, shares_of
+from rung.workflows.difference import decide_all, held_out
 from rung.workflows.progress import Progress, silent
 from rung.workflows.waiting import finish
 from rung.workload import Workload, load
@@ -62,10 +61,8 @@ def live_release(workload: Workload, ledger: Ledger) -> tuple[Release | None, st
 
 def _drop_now(workload: Workload, release: Release, before: Release, progress: Progress) -> Drop:
     workload = load(workload.file)  # only here does it matter whether the file is right and its gold there
-    gold = read_gold(workload)
-    taught = {**learnt_by(release), **learnt_by(before)}
-    held_out = unseen(distinct(gold, split(gold, shares_of(gold), taught=taught).test), release, before)
-    return drop_between(workload, before, held_out, finish(decide_all(release, held_out, progress)), progress)
+    cases = held_out(read_gold(workload), release, before)
+    return drop_between(workload, before, cases, finish(decide_all(release, cases, progress)), progress)
 
 
 def drop_between(
@@ -80,6 +77,6 @@ def drop_between(
     return Drop(before.id, len(kept), gained, lost, workload.promise.confidence)
 
 
-def _helps(decision: Decision, agreed: Example | Agreed) -> bool:
+def _helps(decision: Decision, agreed: Example) -> bool:
     """Whether a case is answered rightly, without a person."""
     return decision.answer is not None and right(decision.answer, agreed.expected)

@@ -27,7 +27,7 @@ from rung.release.opening import close_models, open_tiers
 from rung.training.heads import Lost, Trained
 from rung.workflows.budget import LARGEST, Meter
 from rung.workflows.progress import Progress
-from rung.workflows.rehearsal import Remembered, rehearse, require_answers
+from rung.workflows.rehearsal import Remembered, rehearse, require_answers, unjudged
 from rung.workflows.showing import shown_to, unshown
 from rung.workload import EndpointTier, Promise, Workload
 
@@ -154,7 +154,7 @@ def open_draft(
             if meter:
                 model, timeout = meter(tier, model, examples[name]), timeout + PATIENCE
             model = _remembered(workload, tier, model, examples[name])
-        tiers.append(Tier(name, model, _unjudged, timeout, repairs))
+        tiers.append(Tier(name, model, unjudged, timeout, repairs))
     return Cascade(tuple(tiers), inf, "draft", open_templates(workload), open_checks(workload))
 
 
@@ -164,10 +164,6 @@ def _remembered(workload: Workload, tier: EndpointTier, model: Model, examples: 
     asked = repr((endpoint.url, endpoint.boundary, tier.model, *words, workload.boundary, *examples))
     file = workload.state / "cache" / f"answers-{sha256(asked.encode()).hexdigest()[:16]}.jsonl"
     return Remembered(model, file, endpoint.price)
-
-
-def _unjudged(signals: Mapping[str, float]) -> float:
-    return 0.0
 
 
 def examples(gold: Gold, indices: NDArray[np.int64]) -> list[Example]:

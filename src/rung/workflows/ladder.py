@@ -11,12 +11,13 @@ from math import inf
 from typing import Any
 
 from rung.cascade.promise import PromiseError, contradiction
-from rung.evaluation import Evidence
+from rung.evaluation import Evidence, times_of
+from rung.evaluation.ranking import unbeaten
 from rung.models.calibration import Calibration
 from rung.models.encoder import Encoder, open_encoder
 from rung.models.extraction import learnt
 from rung.release.frozen import Parts
-from rung.statistics.binomial import lower_bound, upper_bound
+from rung.statistics.binomial import interval
 from rung.training.heads import Trained
 from rung.workflows.judging import Study, make_cascade, open_study
 from rung.workflows.progress import Progress, silent
@@ -55,7 +56,7 @@ class Weighed:
     @property
     def interval(self) -> tuple[float, float]:
         """The exact two-sided 95 % interval of the share."""
-        return lower_bound(self.answered, self.cases, 0.975), upper_bound(self.answered, self.cases, 0.975)
+        return interval(self.answered, self.cases)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -72,7 +73,7 @@ class Ladder:
 
     def frontier(self) -> list[bool]:
         """Which rungs no other one beats: as large a share with less memory, less space and a lower p99."""
-        return [not any(_beats(other, one) for other in self.rungs) for one in self.rungs]
+        return unbeaten([(-one.share, one.p99, one.memory, one.size) for one in self.rungs])
 
 
 def climb_ladder(workload: Workload, progress: Progress = silent, encoder: Encoder | None = None) -> Ladder:
@@ -148,11 +149,6 @@ def _refusal(one: Weighed, limits: Limits, least: float) -> str:
     return ""
 
 
-def _beats(other: Weighed, one: Weighed) -> bool:
-    theirs, ours = ((-each.share, each.p99, each.memory, each.size) for each in (other, one))
-    return theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True))
-
-
 def _weigh(workload: Workload, study: Study, trained: Trained, progress: Progress) -> Weighed:
     (tier,) = workload.tiers
     assert isinstance(tier, SpecialistTier)
@@ -169,5 +165,6 @@ def _weigh(workload: Workload, study: Study, trained: Trained, progress: Progres
     with progress(f"loading {line_of(tier)} with arrivals"):
         weight = weigh(workload, parts, {tier.name: tier.recipe}, [cases[at] for at in arrivals(cases)])
     answered, wrong = (evidence.answered, evidence.wrong) if evidence else (0, 0)
-    times = weight.quantile(0.5), weight.quantile(0.99), weight.rate
-    return Weighed(tier, len(cases), answered, wrong, *times, memory=weight.memory, size=weight.size, refused=refused)
+    times = times_of(weight.seconds, weight.rate)
+    p50, p99 = times["p50"].seconds, times["p99"].seconds
+    return Weighed(tier, len(cases), answered, wrong, p50, p99, weight.rate, weight.memory, weight.size, refused)

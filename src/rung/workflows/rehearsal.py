@@ -17,12 +17,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from rung.cascade import Cascade
 from rung.cascade.promise import Judged
 from rung.core import Answer, Case, Decision, Model, Problem, RungError
 from rung.evaluation import Agreed, Tick, climb, judge, right
+from rung.evaluation.asking import spread
 from rung.models.calibration import Calibration
 from rung.models.endpoint import cost_of
 from rung.training.fitting import fit_calibration
@@ -126,9 +125,9 @@ async def rehearse(
     cases = [case for case in cases if all(case.case.id in given for given in answers.values())]
     for tier in bare.tiers:
         recalled = tier.name in answers
-        part = cases if recalled else spread(cases)
+        part = cases if recalled else sampled(cases)
         model: Model = Rehearsed(answers[tier.name]) if recalled else tier.model
-        draft = replace(cascade, tiers=(*cascade.tiers, replace(tier, model=model, confidence=_undecided)))
+        draft = replace(cascade, tiers=(*cascade.tiers, replace(tier, model=model, confidence=unjudged)))
         climbed = await climb(draft, [case.case for case in part], tick)
         signals: list[Mapping[str, float]] = []
         correct: list[bool] = []
@@ -160,11 +159,11 @@ def require_answers(cascade: Cascade, decisions: Sequence[Decision]) -> None:
             )
 
 
-def spread(cases: Sequence[Agreed]) -> list[Agreed]:
-    """`SAMPLE` of the cases at most, evenly over all: the gold may be sorted."""
-    positions: list[int] = np.linspace(0, len(cases) - 1, min(len(cases), SAMPLE)).astype(int).tolist()
-    return [cases[position] for position in positions]
+def sampled(cases: Sequence[Agreed]) -> list[Agreed]:
+    """`SAMPLE` of the cases at most, evenly over all."""
+    return [cases[at] for at in spread(len(cases), SAMPLE)]
 
 
-def _undecided(signals: Mapping[str, float]) -> float:
+def unjudged(signals: Mapping[str, float]) -> float:
+    """The confidence of a tier that is not calibrated yet: it is trusted nowhere."""
     return 0.0

@@ -18,7 +18,7 @@ from rung.training.lessons import Opinion
 from rung.workflows.budget import Meter
 from rung.workflows.judging import open_draft
 from rung.workflows.progress import Progress
-from rung.workflows.rehearsal import require_answers, spread
+from rung.workflows.rehearsal import require_answers, sampled
 from rung.workflows.showing import unshown
 from rung.workload import EndpointTier, Workload
 
@@ -39,7 +39,7 @@ async def consult(
     """
     alone = replace(workload, tiers=(teacher,))
     draft = open_draft(alone, {}, examples, meter)
-    known = spread([Agreed(Case(example.case.text), example.expected) for example in unshown(examples, alone)])
+    known = sampled([Agreed(Case(example.case.text), example.expected) for example in unshown(examples, alone)])
 
     async def ask(cases: Sequence[Case]) -> list[Answer | None]:
         asked = await climb(draft, cases, advance)

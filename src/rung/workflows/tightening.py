@@ -34,7 +34,7 @@ from rung.evaluation import Agreed, Evidence, GateError, climb, describe, doubts
 from rung.gold import Example, GoldError, read_gold
 from rung.ledger import Drawn, Ledger
 from rung.models.encoder import open_encoder
-from rung.monitor.standings import known, standing
+from rung.monitor.standings import counting, standing
 from rung.release.frozen import Release, freeze_at, load_workload
 from rung.release.opening import close_models, open_release
 from rung.release.pointer import current_release, ledger_of, promote
@@ -178,7 +178,7 @@ def _chance(seq: int) -> float:
     return int.from_bytes(sha256(f"thinned {seq}".encode()).digest()[:7]) / 2**56
 
 
-def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tuple[list[Drawn], tuple[int, int]]:
+def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tuple[Sequence[Drawn], tuple[int, int]]:
     """The sample since the stretch began that proved the release's promise broken, and the wrong and all of that stretch."""
     drawn, now = ledger.queue.drawn(frozen.name, release.id), datetime.now(UTC)
     found = standing(drawn, frozen.promise, frozen.review.sample, now)
@@ -189,7 +189,7 @@ def _since_the_break(ledger: Ledger, frozen: Workload, release: Release) -> tupl
             "Nothing is tightened: review.sample is 0, so hardly any sure answer was looked at, and nothing is known of them. "
             "Next: set it in the workload file, or rung rollback."
         )
-    return known(drawn[found.began :], now), found.proof
+    return counting(drawn[found.began :], now), found.proof
 
 
 def _gate(found: _Found, frozen: Workload) -> None:
@@ -235,6 +235,7 @@ async def _seen(ledger: Ledger, frozen: Workload, cascade: Cascade, reviewed: Se
         gave = tiers.index(one.tier)
         confidence[row, :gave] = -1.0
         confidence[row, gave], right[row, gave] = one.confidence, one.wrong is False
+        right[row] &= one.wrong is not None
     return Judged(confidence, right)
 
 

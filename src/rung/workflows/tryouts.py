@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from math import inf
 from statistics import fmean
 
-import numpy as np
-
 from rung.cascade.promise import PromiseError
 from rung.core import Decision
 from rung.evaluation import Agreed, Evidence, GateError, Metrics, ask_all, evaluate, gate, measure, times_of
+from rung.evaluation.asking import spread
 from rung.evaluation.candidates import Candidate
 from rung.evaluation.findings import find
 from rung.models.encoder import Encoder
+from rung.monitor.money import is_own
 from rung.release.frozen import Parts
 from rung.release.opening import close_models
 from rung.training.heads import Trained
@@ -31,12 +31,12 @@ from rung.workflows.entrants import BASELINE, Entrant, plain, priced
 from rung.workflows.judging import Study, calibrate, open_draft
 from rung.workflows.loading import TFIDF
 from rung.workflows.progress import Progress, steps
-from rung.workflows.rehearsal import EndpointSilent, Remembered, require_answers, spread
+from rung.workflows.rehearsal import EndpointSilent, Remembered, require_answers, sampled
 from rung.workflows.showing import unshown
 from rung.workflows.specialists import Trainer
 from rung.workflows.waiting import finish
 from rung.workflows.weighing import Weight, arrivals, rate_of, shared_size, weigh
-from rung.workload import EndpointTier, Price, SpecialistTier, Workload, find_key
+from rung.workload import EndpointTier, SpecialistTier, Workload, find_key
 
 SAMPLED = 64  # cases by which a server of one's own is timed
 
@@ -98,7 +98,7 @@ class Tryouts:
     def _foresee(self, entrant: Entrant) -> tuple[int, float]:
         """How many cases the candidate's endpoints must still answer, at least, and about what that costs."""
         alone = replace(self._workload, tiers=tuple(entrant.endpoints))
-        cases = spread([Agreed(one.case, one.expected) for one in unshown(self._study.training, alone)])
+        cases = sampled([Agreed(one.case, one.expected) for one in unshown(self._study.training, alone)])
         cases += self._study.calibrating
         if len(entrant.tiers) == 1:  # else earlier tiers answer some of the test cases
             cases += self._study.held_out
@@ -157,12 +157,10 @@ class Tryouts:
     def _describe(self, entrant: Entrant, judged: _Judged, training: float) -> Candidate:
         held_out, decisions = self._study.held_out, judged.decisions
         weight, places = self._weigh(entrant, judged.parts)
-        waited = _seconds(decisions, entrant.endpoints)
-        seconds = [own + waited[at] for own, at in zip(weight.seconds, places, strict=True)]
-        p50, p99 = (float(np.quantile(seconds, share, method="higher")) if seconds else 0.0 for share in (0.5, 0.99))
-        refused = judged.refused
-        if judged.evidence:
-            refused = _refusal(replace(judged.evidence, times=times_of(seconds, weight.rate)), self._workload)
+        asked = {tier.name for tier in entrant.endpoints}  # which took as long as their answers say, whenever they were asked
+        waited = [sum(each.seconds for each in decision.attempts if each.tier in asked) for decision in decisions]
+        times = times_of([own + waited[at] for own, at in zip(weight.seconds, places, strict=True)], weight.rate)
+        refused = _refusal(replace(judged.evidence, times=times), self._workload) if judged.evidence else judged.refused
         found = sorted(find(held_out, decisions), key=lambda one: one.at)
         return Candidate(
             name=entrant.name,
@@ -175,9 +173,9 @@ class Tryouts:
             threshold=judged.evidence.threshold if judged.evidence else None,
             refused=refused,
             cost=sum(one.cost for one in found) / max(len(found), 1),
-            busy=weight.busy + sum(finish(self._occupied(tier, decisions)) for tier in entrant.endpoints if _own(tier)),
-            p50=p50,
-            p99=p99,
+            busy=weight.busy + sum(finish(self._occupied(tier, decisions)) for tier in entrant.endpoints if is_own(tier)),
+            p50=times["p50"].seconds if times else 0.0,
+            p99=times["p99"].seconds if times else 0.0,
             rate=weight.rate,
             size=weight.size,
             training=training,
@@ -188,12 +186,11 @@ class Tryouts:
         time, since many servers answer many as fast as one, and others one after the other."""
         calls = [sum(attempt.tier == tier.name for attempt in decision.attempts) for decision in decisions]
         came = [each.case for each, count in zip(self._study.held_out, calls, strict=True) if count]
-        places: list[int] = np.linspace(0, len(came) - 1, min(len(came), SAMPLED)).astype(int).tolist()
         kept = open_draft(replace(self._workload, tiers=(tier,)), {}, self._study.training, self._meter)
         anew = tuple(replace(one, model=one.model.model) for one in kept.tiers if isinstance(one.model, Remembered))
         try:
             began = time.perf_counter()
-            asked = await ask_all(draft := replace(kept, tiers=anew), [came[at] for at in places])
+            asked = await ask_all(draft := replace(kept, tiers=anew), [came[at] for at in spread(len(came), SAMPLED)])
             seconds = time.perf_counter() - began
         finally:
             await close_models(kept)
@@ -211,17 +208,6 @@ class Tryouts:
             weight = weigh(self._workload, parts, recipes, [cases[at] for at in places])
         shared = shared_size([tier for tier in entrant.specialists if tier != BASELINE], self._encoder)
         return replace(weight, size=weight.size + shared), places
-
-
-def _seconds(decisions: Sequence[Decision], tiers: Sequence[EndpointTier]) -> list[float]:
-    """How long these endpoints took over each case, as their answers say, whenever they were asked."""
-    names = {tier.name for tier in tiers}
-    return [sum(attempt.seconds for attempt in decision.attempts if attempt.tier in names) for decision in decisions]
-
-
-def _own(tier: EndpointTier) -> bool:
-    """Whether it runs on a machine of one's own that no price stands for."""
-    return tier.endpoint.boundary == "inside" and tier.endpoint.price == Price()
 
 
 def _refusal(evidence: Evidence, workload: Workload) -> str:

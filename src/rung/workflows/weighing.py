@@ -11,9 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from rung.core import Case, RungError
+from rung.evaluation.asking import spread
 from rung.evaluation.times import rush
 from rung.models.encoder import Encoder
 from rung.release.frozen import Parts
@@ -41,10 +40,6 @@ class Weight:
     busy: float
     memory: int
     size: int
-
-    def quantile(self, share: float) -> float:
-        """The seconds that this share of the cases takes at most."""
-        return float(np.quantile(self.seconds, share, method="higher"))
 
 
 def weigh(workload: Workload, parts: Parts, recipes: Mapping[str, str], cases: Sequence[Case]) -> Weight:
@@ -78,8 +73,8 @@ UNSERVED = "weights.safetensors"  # what a release keeps to go on from
 
 
 def arrivals(cases: Sequence[Case]) -> list[int]:
-    """The positions of `CASES` of the cases at most, spread over all: the gold may be sorted."""
-    return np.linspace(0, len(cases) - 1, min(len(cases), CASES)).astype(int).tolist()
+    """The positions of `CASES` of the cases at most, evenly over all."""
+    return spread(len(cases), CASES)
 
 
 def rate_of(workload: Workload) -> float:

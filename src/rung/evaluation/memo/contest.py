@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import compress
 
 from rung.charts import (
     Axis,
@@ -24,7 +25,7 @@ from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
 from rung.evaluation.memo.phrases import NONE, at_most, estimated, listed, percent, prose, seconds, share, size
 from rung.evaluation.money import dollars
-from rung.evaluation.ranking import Ranked
+from rung.evaluation.ranking import Ranked, unbeaten
 
 Measure = Callable[[Ranked], float]  # of which less is better
 
@@ -108,10 +109,9 @@ def _view(title: str, choice: Choice, axis: Axis, measure: Measure, caption: str
 
 
 def _unbeaten(choice: Choice, *measures: Measure) -> list[Ranked]:
-    """The candidates than which no other is at least as good in quality and these measures, and better in one."""
-    worth = [(-sum(one.candidate.right), *(measure(one) for measure in measures)) for one in choice.ranking]
-    beaten = [any(a != b and all(x <= y for x, y in zip(a, b, strict=True)) for a in worth) for b in worth]
-    return [one for one, lost in zip(choice.ranking, beaten, strict=True) if not lost]
+    """The candidates that no other beats in quality and these measures."""
+    front = unbeaten([(-sum(one.candidate.right), *(measure(one) for measure in measures)) for one in choice.ranking])
+    return list(compress(choice.ranking, front))
 
 
 def _more(choice: Choice) -> Table:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gateway_stage import FakeLive, Stage, ask, staged, workload
 from records import NOON, accepted, for_review, record, settle
-from rung.core import Verdict
+from rung.core import Case, Verdict
 from rung.gateway import alarms, digest, new_key, watching
 from rung.gateway.pages import hash_password
 from rung.gateway.watching import Watch
@@ -220,6 +220,8 @@ def test_feedback_has_no_name_until_people_sign_in_and_then_has_one(tmp_path: Pa
         (one,) = record(stage.ledger, for_review())
         path, body = f"/v1/decisions/{one.decision.id}/feedback", {"answer": {"intent": "other", "order": None}}
         assert call(stage, "x", "POST", path, body)[1]["by"] == "anonymous"
+        named = asyncio.run(stage.live.decide(Case("hello", asked_by="ada")))
+        assert call(stage, "", "POST", f"/v1/decisions/{named.id}/feedback", body)[0] == 403
         for name, role in (("ann", "reviewer"), ("vic", "viewer")):
             stage.ledger.people.add(name, role, hash_password(PASSWORD), NOON)
         status, said = call(stage, "x", "POST", path, body)
@@ -233,6 +235,19 @@ def test_feedback_has_no_name_until_people_sign_in_and_then_has_one(tmp_path: Pa
 
         assert as_("ann")[1]["by"] == "ann"
         assert as_("vic")[0] == 403
+
+
+def test_a_caller_settles_what_it_asked_and_a_reviewer_whatever_was(stage: Stage) -> None:
+    web, shop, desk = person(stage.ledger, "web", "caller"), person(stage.ledger, "shop", "caller"), person(stage.ledger, "desk")
+    stage.ledger.people.add("ann", "reviewer", hash_password(PASSWORD), NOON)
+    asked = call(stage, web, "POST", "/v1/workloads/support/decisions", {"input": "a hard one"})[1]["id"]
+    path, body = f"/v1/decisions/{asked}/feedback", {"answer": {"intent": "other", "order": None}}
+    status, said = call(stage, shop, "POST", path, body)
+    assert (status, said["error"]["code"]) == (403, "not_allowed") and "reviewer" in said["error"]["message"]
+    assert stage.ledger.verdict(asked) is None and stage.ledger.queue.count("support") == {"unsure": 1}
+    signed = asyncio.run(ask(stage.app, "POST", path, json.dumps(body).encode(), {"cookie": signed_in(stage, "ann")}))
+    told = [json.loads(signed[1]), *(call(stage, key, "POST", path, body)[1] for key in (web, desk))]
+    assert [each["by"] for each in told] == ["ann", "key:web", "key:desk"]
 
 
 def test_a_key_and_a_person_of_one_name_are_two(stage: Stage) -> None:

@@ -193,7 +193,9 @@ class Gateway:
     async def _show_decision(self, request: Request) -> Response:
         record = await self._record(request.path_params["id"])
         said = await self._said(record.decision, _patience(request.query_params.get("wait")))
-        blind = said is not None and await asyncio.to_thread(self._is_blind, record.decision.id, request.state.caller)
+        blind = False  # only a reviewer may be asked about the decision, too, not knowing what was settled
+        if said is not None and request.state.reviewer:
+            blind = await asyncio.to_thread(self._ledger.queue.blind, record.decision.id, request.state.caller)
         return respond(
             {
                 **record.decision.document(),
@@ -218,15 +220,13 @@ class Gateway:
         finally:
             self._patient -= 1
 
-    def _is_blind(self, decision_id: str, caller: str) -> bool:
-        """Whether this is a reviewer's key that may be asked about the decision, too, not knowing what was settled. Blocks."""
-        if not self._ledger.queue.blind(decision_id, caller):
-            return False
-        return any(key.by == caller and key.role == "reviewer" and not key.revoked for key in self._ledger.list_keys())
-
     async def _settle(self, request: Request) -> Response:
         feedback = await read(request, Feedback)
         record = await self._record(request.path_params["id"])
+        if not request.state.reviewer and request.state.caller != record.case.asked_by:
+            raise Refusal(
+                403, "not_allowed", "Others asked for this decision: settle it with the key that did, or as a reviewer."
+            )
         verdict = Verdict(record.decision.id, feedback.answer, request.state.caller, feedback.note, feedback.score)
         workload = self._lives[record.workload].workload
         try:

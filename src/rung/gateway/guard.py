@@ -49,15 +49,15 @@ class Guard:
 
     @asynccontextmanager
     async def admit(self, request: Request, key: KeyRole, role: Role | None) -> AsyncGenerator[None]:
-        """Hold a place for the request and write its caller's name into `state.caller`. Raises Refusal.
+        """Hold a place for the request; write its caller's name, and whether a reviewer's, into its `state`. Raises Refusal.
 
         Where a role is named, a page's session of that role does instead of a key of this one.
         """
         with self.place():
-            request.state.caller = await self._caller(request, key, role)
+            request.state.caller, request.state.reviewer = await self._caller(request, key, role)
             yield
 
-    async def _caller(self, request: Request, key: KeyRole, role: Role | None) -> str:
+    async def _caller(self, request: Request, key: KeyRole, role: Role | None) -> tuple[str, bool]:
         shown = request.headers.get("authorization")
         if role is None or (shown and not self._keys.open):
             return await self._keys.caller(shown, key)
@@ -68,7 +68,7 @@ class Guard:
             return await self._keys.caller(shown, key)
         if not visitor.may(role):
             raise Refusal(403, "not_allowed", f"This is for a {role}, and you are a {visitor.role}: ask an admin.")
-        return visitor.name
+        return visitor.name, visitor.may("reviewer")
 
     @contextmanager
     def place(self) -> Generator[None]:

@@ -36,10 +36,13 @@ class Keys:
         self.open = open_access
         self._known: dict[bytes, tuple[Key, float]] = {}
 
-    async def caller(self, authorization: str | None, role: KeyRole) -> str:
-        """The name that what the caller does is recorded under. Raises Refusal without a key in force of at least this role."""
+    async def caller(self, authorization: str | None, role: KeyRole) -> tuple[str, bool]:
+        """The name that what the caller does is recorded under, and whether it is a reviewer's.
+
+        Raises Refusal without a key in force of at least this role.
+        """
         if self.open:
-            return "anonymous"
+            return "anonymous", False
         shown = _SHOWN.fullmatch(authorization or "")
         key = await self._look_up(digest(shown[1])) if shown else None
         if key is None:
@@ -47,7 +50,7 @@ class Keys:
             raise Refusal(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
         if ROLES.index(key.role) < ROLES.index(role):
             raise Refusal(403, "not_allowed", f"This is for a {role}'s key, and this one is a {key.role}'s: ask for another.")
-        return key.by
+        return key.by, key.role == "reviewer"
 
     async def _look_up(self, shown: bytes) -> Key | None:
         key, until = self._known.get(shown, (None, 0.0))

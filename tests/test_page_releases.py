@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -264,6 +265,25 @@ def test_what_takes_longer_than_a_page_waits_goes_on_and_is_told_when_it_ends(
     tab.get_by_role("link", name="Look again").click()
     tab.wait_for_url("**/releases")
     assert answering(stage) == third.id
+
+
+def test_an_outcome_waits_for_who_asked_for_it_and_is_nobody_elses(
+    stage: Stage, two: tuple[Release, Release], keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rung.gateway.pages.moving.PATIENCE", 0.0)
+    third, (ola, ole) = keep(stage.live.workload, 0.9), (signed_in(stage, name) for name in ("ola", "ole"))
+    page, form = f"{ROOT}/{third.id}/promote", {"instead_of": two[1].id, "why": "better"}
+    assert call(stage, "POST", page, ola, **form)[0] == 202
+    assert call(stage, "GET", page, ole)[0] == 202  # under way, whoever began it
+    while call(stage, "GET", page, ole)[0] == 202:
+        time.sleep(0.1)
+    assert answering(stage) == third.id
+    assert "It answers already" in call(stage, "GET", page, ole)[2]
+    monkeypatch.setattr("rung.gateway.pages.moving.PATIENCE", 60.0)
+    promote(stage.live.workload, two[1], stage.ledger, "bob", "worse")
+    assert call(stage, "POST", page, ole, **form | {"why": "still"})[0] == 303  # a promotion of its own
+    assert answering(stage) == third.id and stage.ledger.promotions("support")[-1].by == "ole"
+    assert call(stage, "GET", page, ola)[0] == 303 and call(stage, "GET", page, ola)[0] == 200  # told once
 
 
 def test_who_is_no_operator_moves_nothing(stage: Stage, two: tuple[Release, Release]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable
 from dataclasses import replace
+from typing import TypeAlias
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from rung.workload import Workload
 LONGEST = 500  # characters of a reason
 PATIENCE = 8.0  # seconds that a page waits for a promotion, which goes on behind it
 NAME = re.compile(r"[0-9a-f]{64}")
+_Key: TypeAlias = tuple[str, str | None, str]  # a workload, a release, and who began its promotion
 NOTHING = "nothing"  # stands in a form for what answers where nothing was ever promoted
 
 
@@ -30,13 +32,14 @@ class Moving:
     def __init__(self, site: Site) -> None:
         """Nothing is under way."""
         self._site = site
-        self._begun: dict[tuple[str, str], tuple[asyncio.Task[None], str]] = {}  # promotions whose end was not told, and why
+        self._begun: dict[_Key, tuple[asyncio.Task[None], str]] = {}  # whose end whoever began it was not told, and why
 
     async def ask(self, request: Request) -> Response:
-        """The page that asks, or tells of the promotion of that release."""
+        """The page that asks, or tells of the promotion of that release: of one's own, or of any that is under way."""
         workload, name = home_of(self._site, request), _asked(request)
-        begun = self._begun.get((workload.name, name)) if name else None
-        return await (self._wait(request, workload, *begun) if begun else self._page(request))
+        own = workload.name, name, request.state.visitor.name
+        key = own if own in self._begun else self._under_way(workload, name)
+        return await (self._wait(request, workload, key) if key else self._page(request))
 
     async def do(self, request: Request) -> Response:
         """What came of the form."""
@@ -47,9 +50,15 @@ class Moving:
         given = None if until_now == NOTHING else until_now, why
         if name is None:
             return await self._tell(request, workload, self._roll_back(request, workload, *given), why)
-        if (workload.name, name) not in self._begun:
-            self._begun[workload.name, name] = asyncio.create_task(self._promote(request, workload, name, *given)), why
-        return await self._wait(request, workload, *self._begun[workload.name, name])
+        key = self._under_way(workload, name)
+        if key is None:
+            key = workload.name, name, request.state.visitor.name
+            self._begun[key] = asyncio.create_task(self._promote(request, workload, name, *given)), why
+        return await self._wait(request, workload, key)
+
+    def _under_way(self, workload: Workload, name: str | None) -> _Key | None:
+        of = workload.name, name
+        return next((key for key, (task, _) in self._begun.items() if key[:2] == of and not task.done()), None)
 
     async def _promote(self, request: Request, workload: Workload, name: str, instead_of: str | None, why: str) -> None:
         await moves.promote(self._site.ledger, workload, name, instead_of, request.state.visitor.name, why)
@@ -60,12 +69,15 @@ class Moving:
         release, passed = await asyncio.to_thread(moves.roll_back, *given)
         await asyncio.to_thread(self._site.note, request, "rolled back to release", release[:12], f"{why} {passed}".strip())
 
-    async def _wait(self, request: Request, workload: Workload, task: asyncio.Task[None], why: str) -> Response:
+    async def _wait(self, request: Request, workload: Workload, key: _Key) -> Response:
+        task, why = self._begun[key]
         await asyncio.wait([task], timeout=PATIENCE)
         if not task.done():
             return await self._page(request, 202, under_way=True)
-        self._begun = {key: begun for key, begun in self._begun.items() if begun[0] is not task}
-        return await self._tell(request, workload, task, why)
+        own = key[2] == request.state.visitor.name
+        if own and self._begun.get(key) == (task, why):
+            del self._begun[key]
+        return await self._tell(request, workload, task, why if own else "")
 
     async def _tell(self, request: Request, workload: Workload, done: Awaitable[None], why: str) -> Response:
         try:

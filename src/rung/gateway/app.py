@@ -43,6 +43,12 @@ PATIENT = 128  # such requests at once; further ones are answered as things are
 GLANCE = 0.25  # seconds between two looks for a verdict
 LEFT = 499  # what a request counts as when its caller has left before the answer
 
+_PASSED_ON = b"forwarded", b"via", b"x-forwarded-", b"x-real-ip"  # how headers begin that proxies add
+_LOCAL = (
+    "Without API keys only this machine may ask: of localhost, 127.0.0.1 or [::1], in HTTP/1.1, and through no proxy. "
+    "Next: `rung keys add`, and start the gateway anew; docs/operating.md says what a proxy has to tell."
+)
+
 _log = logging.getLogger("rung.gateway")
 
 
@@ -151,11 +157,13 @@ class Gateway:
 
     def _require_host(self, scope: Scope) -> None:
         """Without keys, refuse what a web page could make a browser send by giving its own name this machine's address, and what
-        a proxy has passed on from somewhere else."""
+        a proxy may have passed on from somewhere else: nginx before 1.29.7 tells nothing of it, but speaks HTTP/1.0."""
+        if not self.open_access:
+            return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        passed = any(name in (b"forwarded", b"x-forwarded-for") for name, _ in scope["headers"])
-        if self.open_access and (passed or [is_loopback(_hostname(host)) for host in hosts] != [True]):
-            raise Refusal(403, "host_not_allowed", "Without API keys only localhost, 127.0.0.1 and [::1] may be asked.")
+        passed = scope["http_version"] < "1.1" or any(name.startswith(_PASSED_ON) for name, _ in scope["headers"])
+        if passed or [is_loopback(_hostname(host)) for host in hosts] != [True]:
+            raise Refusal(403, "host_not_allowed", _LOCAL)
 
     async def _complete(self, request: Request) -> Response:
         asked = await read(request, chat.Chat)

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,6 +60,16 @@ def stage(name: str, total: int | None = None, /) -> Generator[Callable[[int], N
         yield lambda steps: bars.advance(task, steps)
         done = bars.tasks[0].completed
         bars.update(task, total=total or max(done, 1), completed=total or max(done, 1))
+
+
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of result; a column whose name ends in > is set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
+    for cells in rows:
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    out.print(table)
 
 
 def decisions_table(asked: list[tuple[str, dict[str, Any]]]) -> Table:

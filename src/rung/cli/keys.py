@@ -10,7 +10,7 @@ import typer
 from rung.cli.arguments import File, Json
 from rung.cli.console import hint, say, say_json
 from rung.cli.people import KeyRole, named, note
-from rung.cli.standing import home_of
+from rung.cli.standing import at_home
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 
@@ -23,9 +23,8 @@ def add_key(
 ) -> None:
     """Make a key, print it once, keep only its digest."""
     from rung.gateway.keys import digest, new_key
-    from rung.release.pointer import ledger_of
 
-    key, name, ledger = new_key(), named(name), ledger_of(home_of(file))
+    key, name, (_, ledger) = new_key(), named(name), at_home(file)
     ledger.add_key(name, digest(key), datetime.now(UTC), role)
     note(ledger.people, "key added", name, role)
     say(key)
@@ -35,11 +34,10 @@ def add_key(
 @keys.command("list")
 def list_keys(file: File, json_: Json = False) -> None:
     """The keys' names, what they may do, and when they were made or revoked."""
-    from rung.release.pointer import ledger_of
-
+    _, ledger = at_home(file)
     found = [
         {"name": key.name, "role": key.role, "added": key.added.isoformat(), "revoked": key.revoked and key.revoked.isoformat()}
-        for key in ledger_of(home_of(file)).list_keys()
+        for key in ledger.list_keys()
     ]
     if json_:
         say_json(found)
@@ -52,9 +50,7 @@ def list_keys(file: File, json_: Json = False) -> None:
 @keys.command("revoke")
 def revoke_key(file: File, name: str) -> None:
     """Let a key in no longer."""
-    from rung.release.pointer import ledger_of
-
-    ledger = ledger_of(home_of(file))
+    _, ledger = at_home(file)
     ledger.revoke_key(name, datetime.now(UTC))
     note(ledger.people, "key revoked", name)
     say(f"{name} is revoked")

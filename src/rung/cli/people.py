@@ -11,7 +11,7 @@ import typer
 
 from rung.cli.arguments import File, Json, user
 from rung.cli.console import hint, path_of, say, say_json
-from rung.cli.standing import home_of
+from rung.cli.standing import at_home, home_of
 
 if TYPE_CHECKING:
     from rung.ledger.people import People
@@ -90,9 +90,7 @@ def remove_person(file: File, name: Name) -> None:
 
 
 def _people(file: File) -> People:
-    from rung.release.pointer import ledger_of
-
-    return ledger_of(home_of(file)).people  # whatever is wrong with the file today: somebody may have to be shut out at once
+    return at_home(file)[1].people  # whatever is wrong with the file today: somebody may have to be shut out at once
 
 
 def named(name: str) -> str:

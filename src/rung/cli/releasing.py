@@ -6,12 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from rung.cli.arguments import By, File, Json, Why, user
-from rung.cli.console import hint, out, path_of, say, say_json, short_fields, stage, visible
-from rung.cli.standing import home_of
+from rung.cli.console import hint, out, path_of, say, say_json, say_table, short_fields, stage
+from rung.cli.standing import at_home, home_of
 from rung.cli.tightening import tighten
 from rung.cli.trying import ab, canary, shadow, stop, trial
 from rung.workload import Workload, load
@@ -45,11 +43,10 @@ def promote(
 
 def rollback(file: File, why: Why) -> None:
     """Undo the last promotion: the release before it answers again. Running gateways follow within a second."""
-    from rung.release.pointer import ledger_of
     from rung.release.pointer import rollback as undo
 
-    workload = home_of(file)
-    release, passed = undo(workload, ledger_of(workload), user(), why)
+    workload, ledger = at_home(file)
+    release, passed = undo(workload, ledger, user(), why)
     for reason in passed:
         say(f"passed over: {reason}")
     say(f"{workload.name}: release {release.id[:12]} answers again")
@@ -59,20 +56,16 @@ def rollback(file: File, why: Why) -> None:
 @releases.command("list")
 def list_kept(file: File, json_: Json = False) -> None:
     """Every release that is kept, the newest first: what it answers at which promise, and which one is in production."""
-    from rung.release.pointer import ledger_of, list_releases
+    from rung.release.pointer import list_releases
 
-    workload = home_of(file)
-    current = ledger_of(workload).current_release(workload.name)
+    workload, ledger = at_home(file)
+    current = ledger.current_release(workload.name)
     rows = [_row(workload, each, current) for each in list_releases(workload)]
     if json_:
         say_json(rows)
         return
-    table = _table("release", "", "made", "test cases>", "answered>", "error>", "at most>", "gate")
-    for row in rows:
-        mark = "in production" if row["current"] else ""
-        told = [*"----", "damaged"] if "trouble" in row else _figures(row)
-        table.add_row(*(Text(visible(cell)) for cell in (row["release"][:12], mark, row["made"][:16], *told)))
-    out.print(table)
+    columns = ("release", "", "made", "test cases>", "answered>", "error>", "at most>", "gate")
+    say_table(columns, [(row["release"][:12], _mark(row), row["made"][:16], *_figures(row)) for row in rows])
     for row in rows:
         if "trouble" in row:
             say(f"\n{row['trouble']}")
@@ -86,10 +79,10 @@ def say_history(
     json_: Json = False,
 ) -> None:
     """Who put which release into production, when and why."""
-    from rung.release.pointer import ledger_of, release_at
+    from rung.release.pointer import release_at
 
-    workload = home_of(file)
-    promotions = ledger_of(workload).promotions(workload.name)
+    workload, ledger = at_home(file)
+    promotions = ledger.promotions(workload.name)
     if at is not None:
         found = release_at(promotions, at.replace(tzinfo=UTC))
         promotions = [found] if found else []
@@ -99,12 +92,17 @@ def say_history(
     if not promotions:
         say(f"{workload.name}: nothing was in production" + ("" if at is None else f" at {at:%Y-%m-%d %H:%M} UTC"))
         return
-    table = _table("since (UTC)", "release", "", "by", "why")
-    for each in promotions:
-        how = "rolled back to" if each.back else "promoted"
-        cells = (f"{each.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", each.release[:12], how, each.by or "-", each.why or "-")
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    out.print(table)
+    rows = [
+        (
+            f"{each.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            each.release[:12],
+            "rolled back to" if each.back else "promoted",
+            each.by or "-",
+            each.why or "-",
+        )
+        for each in promotions
+    ]
+    say_table(("since (UTC)", "release", "", "by", "why"), rows)
 
 
 @releases.command("diff")
@@ -128,21 +126,18 @@ def say_difference(
         say("\n" + text.rstrip())
     if found.parts:
         out.print()
-        table = _table("what", "before", "after")
-        for name, pair in found.parts.items():
-            table.add_row(name, *(Text(visible(_plain(value)), overflow="ellipsis") for value in pair))
-        out.print(table)
+        say_table(("what", "before", "after"), [(name, *map(_plain, pair)) for name, pair in found.parts.items()])
     if not (found.files or found.parts):
         say("\nNothing differs that decides a case.")
     counts = {kind: sum(flip.kind == kind for flip in found.flips) for kind in dict.fromkeys(each.kind for each in found.flips)}
     told = ", ".join(f"{kind} {count:,}" for kind, count in counts.items()) or "none"
     say(f"\nOf {found.cases:,} test cases {len(found.flips):,} are decided differently: {told}")
-    table = _table("line>", "", "text", "before", "after", "agreed")
-    for flip in found.flips[:ROWS]:
-        cells = (str(flip.line), flip.kind, " ".join(flip.text.split())[:60], *map(short_fields, flip.apart()))
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    if found.flips:
-        out.print(table)
+    rows = [
+        (str(flip.line), flip.kind, " ".join(flip.text.split())[:60], *map(short_fields, flip.apart()))
+        for flip in found.flips[:ROWS]
+    ]
+    if rows:
+        say_table(("line>", "", "text", "before", "after", "agreed"), rows)
     if len(found.flips) > ROWS:
         hint(f"{len(found.flips) - ROWS:,} more with --json")
 
@@ -165,7 +160,13 @@ def _row(workload: Workload, name: str, current: str | None) -> dict[str, Any]:
     return {**row, "gated": release.gated, **figures}
 
 
+def _mark(row: dict[str, Any]) -> str:
+    return "in production" if row["current"] else ""
+
+
 def _figures(row: dict[str, Any]) -> list[str]:
+    if "trouble" in row:
+        return [*"----", "damaged"]
     cases, answered = row["cases"] or 0, row["answered"] or 0
     shares = [f"{answered / cases:.1%}" if cases else "-"]
     shares += ["-" if row[key] is None else f"{row[key]:.2%}" for key in ("error", "error_at_most")]
@@ -184,11 +185,3 @@ def _promotion(promotion: Promotion) -> dict[str, Any]:
 
 def _plain(value: Any) -> str:
     return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)[:60]
-
-
-def _table(*columns: str) -> Table:
-    """A table; a column whose name ends in > is set to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
-    return table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rung.workload import Workload, WorkloadError, load
 
 if TYPE_CHECKING:
-    from rung.ledger import Promotion
+    from rung.ledger import Ledger, Promotion
     from rung.release.frozen import Release
 
 
@@ -27,6 +27,14 @@ def home_of(file: Path) -> Workload:
             with suppress(ReleaseError, WorkloadError):
                 return replace(load_workload(load_release(folder)), file=path)
         raise
+
+
+def at_home(file: Path) -> tuple[Workload, Ledger]:
+    """The workload as `home_of` finds it, and its ledger."""
+    from rung.release.pointer import ledger_of
+
+    workload = home_of(file)
+    return workload, ledger_of(workload)
 
 
 def undone(release: Release, left: Promotion | None) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from rung.cli.arguments import File, Json, Why, user
-from rung.cli.console import hint, out, path_of, say, say_json, short_fields, visible
-from rung.cli.standing import home_of
+from rung.cli.console import hint, path_of, say, say_json, say_table, short_fields
+from rung.cli.standing import at_home
 from rung.workload import EndpointTier, Price, Workload, load
 
 Name = Annotated[str, typer.Argument(metavar="RELEASE", help="The challenger: a release's id, or how it begins.")]
@@ -44,11 +42,10 @@ def ab(file: File, name: Name, why: Why, share: Share = "50%", unit: Unit = "") 
 def trial(file: File, json_: Json = False) -> None:
     """The trial that runs, or the last one: both arms, what is proven about the difference, and what was decided."""
     from rung.release.frozen import load_workload
-    from rung.release.pointer import ledger_of, named_release
+    from rung.release.pointer import named_release
     from rung.release.trial_report import report_trial
 
-    workload = home_of(file)
-    ledger = ledger_of(workload)
+    workload, ledger = at_home(file)
     found = ledger.trial(workload.name)
     frozen = load_workload(named_release(workload, found.against)) if found and "hallucinated" in found.margins else None
     document = report_trial(ledger, found, frozen) if found else None
@@ -65,11 +62,10 @@ def trial(file: File, json_: Json = False) -> None:
 
 def stop(file: File, why: Why) -> None:
     """End the trial that runs: the live release answers alone within a second."""
-    from rung.release.pointer import ledger_of
     from rung.release.trial import stop_trial
 
-    workload = home_of(file)
-    ended = stop_trial(workload, ledger_of(workload), user(), why)
+    workload, ledger = at_home(file)
+    ended = stop_trial(workload, ledger, user(), why)
     say(f"{workload.name}: release {ended.release[:12]} is no longer tried; {ended.against[:12]} answers alone")
     hint(f"next: rung release trial {path_of(workload)}")
 
@@ -110,18 +106,12 @@ def _say_trial(document: dict[str, Any]) -> None:
     say(f"  {_drawn(document['share'], document['unit'])}, since {since}, by {document['by']}: {document['why'] or '-'}")
     if end := document["ended"]:
         say(f"  until {end['at'][:19].replace('T', ' ')} UTC, by {end['by']}: {end['result']}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "live", "challenger", "difference", ""):
-        table.add_column(column, justify="right" if column else "left")
     arms = [document["arms"][arm] for arm in ("live", "challenger")]
-    table.add_row("cases", *(f"{arm['cases']:,}" for arm in arms))
-    costs = [arm["cost_usd_per_case"] for arm in arms]
-    table.add_row("cost per case", *("-" if cost is None else f"${cost:.6f}" for cost in costs), "", _over(document["cost"]))
-    for measure in document["measures"]:
-        table.add_row(*map(Text, _row(measure)))
-    out.print(table)
+    costs = ["-" if (cost := arm["cost_usd_per_case"]) is None else f"${cost:.6f}" for arm in arms]
+    rows = [["cases", *(f"{arm['cases']:,}" for arm in arms)], ["cost per case", *costs, "", _over(document["cost"])]]
+    say_table(("", "live>", "challenger>", "difference>", ""), [*rows, *map(_row, document["measures"])])
     if counting := document["counting"]:
-        say(visible(counting))
+        say(counting)
     if agreement := document.get("agreement"):
         _say_agreement(agreement, document["differing"])
     if decision := document["decision"]:
@@ -140,7 +130,7 @@ def _row(measure: dict[str, Any]) -> list[str]:
     told = "" if margin is None else f"{'over' if measure['exceeded'] else 'not proven over'} the margin of {100 * margin:g}"
     between = f"{low:+.1f} to {high:+.1f} points" if low <= high else "it has moved"
     between = between if all(arm["of"] for arm in arms) else "-"
-    return [visible(measure["what"]), *shares, between, told]
+    return [measure["what"], *shares, between, told]
 
 
 def _over(cost: dict[str, Any] | None) -> str:
@@ -155,12 +145,9 @@ def _say_agreement(agreement: dict[str, Any], differing: list[dict[str, Any]]) -
     if both:
         low, high = agreement["share_at_least"], agreement["share_at_most"]
         say(f"that is {alike / both:.1%}, and between {low:.1%} and {high:.1%} of all such cases")
-    table = Table("text", "live", "challenger", box=None, pad_edge=False, header_style="bold")
-    for each in differing:
-        cells = (" ".join(each["text"].split())[:60], *(_said(each[arm]) for arm in ("live", "challenger")))
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    if differing:
-        out.print(table)
+    rows = [(" ".join(each["text"].split())[:60], _said(each["live"]), _said(each["challenger"])) for each in differing]
+    if rows:
+        say_table(("text", "live", "challenger"), rows)
 
 
 def _said(answer: dict[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ from rung.charts.markup import element, escape, fit, width
 from rung.charts.scales import TICK, Axis, Scale, scale
 
 WIDE, NARROW = 720.0, 350.0  # the two widths every chart is drawn for, in CSS pixels
+HEIGHTS = ((WIDE, 400.0), (NARROW, 340.0))  # of what is drawn over time, and of all that stands beside it
 TEXT = 13  # the size of names and of what an axis measures
 LINE = 20.0  # from one line of text to the next
 SAMPLE = 22.0  # the width of a legend's sample
@@ -33,6 +34,11 @@ class Plot:
 def colour(index: int) -> str:
     """The class of the series with this index: there are five, then they return."""
     return f"c{index % 5 + 1}"
+
+
+def coloured(parts: Sequence[str]) -> list[tuple[str, str]]:
+    """The parts of a whole with their classes; the last, what is left over for people, is grey."""
+    return [*((part, colour(index)) for index, part in enumerate(parts[:-1])), (parts[-1], "rest")]
 
 
 def words(text: str, x: float, y: float, kind: str = "", anchor: str | None = None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from rung.charts.axes import LINE, NARROW, TEXT, WIDE, Plot, colour, grid, hint, legend, stroke, whisker, words
+from rung.charts.axes import LINE, NARROW, TEXT, WIDE, Plot, coloured, grid, hint, legend, stroke, whisker, words
 from rung.charts.blocks import Drawing, Figure, Table
 from rung.charts.markup import element, fit, width
 from rung.charts.references import Reference
@@ -150,13 +150,13 @@ def _bar(bar: Bar, axis: Axis, across: Scale, top: float) -> str:
 
 
 def _draw_stacks(parts: Sequence[str], given: Sequence[Stack], size: float) -> Drawing:
-    kinds = [*(colour(index) for index in range(len(parts) - 1)), "rest"]
-    names, top = legend([(part, kind, "swatch") for part, kind in zip(parts, kinds, strict=True)], size)
+    kinds = coloured(parts)
+    names, top = legend([(part, kind, "swatch") for part, kind in kinds], size)
     rows = _Rows([(row.name, "", _counted(row.n)) for row in given], size, top, THICK + 6)
     marks = [names]
     for index, row in enumerate(given):
         edge, span = rows.edge(index), rows.right - rows.left
-        for part, kind, share, end in zip(parts, kinds, row.shares, accumulate(row.shares), strict=True):
+        for (part, kind), share, end in zip(kinds, row.shares, accumulate(row.shares), strict=True):
             start = rows.left + span * (end - share)
             told, room = spell(share, "share"), max(0.0, span * share - 1)
             mark = hint(f"{row.name}, {part}: {told}")

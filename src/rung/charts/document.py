@@ -38,7 +38,7 @@ TIED = re.compile(r"(?<=\d) (?=(?:%|[nµm]?s|min|h|k|M|bn)(?!\w))|(?<=\bn) (?== 
 ICONS = {"good": "M4.5 8.3l2.4 2.4 4.6-5", "bad": "M5.3 5.3l5.4 5.4M10.7 5.3l-5.4 5.4", "neutral": "M8 7.4v4M8 4.6v.1"}
 
 
-def render_html(title: str, blocks: Sequence[Block], language: str = "en") -> str:
+def render_html(title: str, blocks: Sequence[Block]) -> str:
     """The whole page. Equal blocks give equal bytes."""
     head = (
         '<meta charset="utf-8"/>',
@@ -49,7 +49,7 @@ def render_html(title: str, blocks: Sequence[Block], language: str = "en") -> st
         f"<style>{STYLE}</style>",
     )
     main = element("main", "\n".join(("", element("h1", escape(title)), render_fragment(blocks), "")))
-    page = element("html", "\n".join(("", "<head>", *head, "</head>", "<body>", main, "</body>", "")), lang=language)
+    page = element("html", "\n".join(("", "<head>", *head, "</head>", "<body>", main, "</body>", "")), lang="en")
     return f"<!doctype html>\n{page}\n"
 
 
@@ -62,7 +62,7 @@ def render_fragment(blocks: Sequence[Block], numbered: bool = True) -> str:
 class _Renderer:
     """One pass over a page: which ids are taken, and how many figures it has had."""
 
-    def __init__(self, numbered: bool = True) -> None:
+    def __init__(self, numbered: bool) -> None:
         self._ids: set[str] = set()
         self._figures = 0
         self._numbered = numbered

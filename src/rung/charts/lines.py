@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from rung.charts.axes import NARROW, WIDE, Plot, colour, frame, grid, hint, legend
+from rung.charts.axes import HEIGHTS, Plot, colour, frame, grid, hint, legend
 from rung.charts.blocks import Drawing, Figure, Table
 from rung.charts.labels import Box
 from rung.charts.markup import element, rounded
@@ -44,7 +44,7 @@ def lines(
 
     However many points there are, every pixel shows its extremes; the table has `ROWS` rows, spread evenly.
     """
-    wide, narrow = (_draw(series, (x, y), references, *size) for size in ((WIDE, 400.0), (NARROW, 340.0)))
+    wide, narrow = (_draw(series, (x, y), references, *size) for size in HEIGHTS)
     return Figure(title, caption, wide, narrow, _table(series, x, y))
 
 

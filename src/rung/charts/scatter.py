@@ -11,7 +11,7 @@ from rung.charts.blocks import Drawing, Figure, Table
 from rung.charts.labels import RISE, Box, Label, place
 from rung.charts.markup import element, fit
 from rung.charts.scales import Axis
-from rung.charts.units import Interval, spell_with
+from rung.charts.units import Interval, spell, spell_with
 
 HEIGHT = 430.0  # of either drawing, in CSS pixels
 DOT = 5.5  # the radius of a point
@@ -19,13 +19,12 @@ DOT = 5.5  # the radius of a point
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One candidate. Those on the `front` are joined by a stepped line; the one `chosen` has a ring."""
+    """One candidate with the interval of its y. The `front` is joined by a stepped line, the `chosen` one has a ring."""
 
     name: str
     x: float
     y: float
-    x_interval: Interval | None = None
-    y_interval: Interval | None = None
+    interval: Interval | None = None
     front: bool = False
     chosen: bool = False
 
@@ -33,17 +32,13 @@ class Point:
 def scatter(title: str, points: Sequence[Point], x: Axis, y: Axis, caption: str = "") -> Figure:
     """The points by x, of which less is better, and y. Raises ValueError where a number is not finite or there is no point."""
     wide, narrow = (_draw(points, x, y, width) for width in (WIDE, NARROW))
-    rows = [
-        (point.name, spell_with(point.x, point.x_interval, x.unit), spell_with(point.y, point.y_interval, y.unit))
-        for point in points
-    ]
+    rows = [(point.name, spell(point.x, x.unit), spell_with(point.y, point.interval, y.unit)) for point in points]
     return Figure(title, caption, wide, narrow, Table(("", x.label, y.label), rows))
 
 
 def _draw(points: Sequence[Point], x: Axis, y: Axis, width: float) -> Drawing:
-    xs = [value for point in points for value in (point.x, *(point.x_interval or ()))]
-    ys = [value for point in points for value in (point.y, *(point.y_interval or ()))]
-    plot = frame((x, xs), (y, ys), (0, 0, width, HEIGHT))
+    ys = [value for point in points for value in (point.y, *(point.interval or ()))]
+    plot = frame((x, [point.x for point in points]), (y, ys), (0, 0, width, HEIGHT))
     front = sorted((plot.x.at(point.x), plot.y.at(point.y)) for point in points if point.front)
     steps = _steps(front, plot.right)
     marks = [grid(plot, x, y, upright=True)]
@@ -71,26 +66,21 @@ def _steps(front: Sequence[tuple[float, float]], right: float) -> list[tuple[flo
 
 
 def _boxes(point: Point, plot: Plot) -> list[Box]:
-    """What a point and its intervals cover."""
+    """What a point and its interval cover."""
     x, y = plot.x.at(point.x), plot.y.at(point.y)
     half = DOT + (6 if point.chosen else 2)
     boxes: list[Box] = [(x - half, y - half, x + half, y + half)]
-    if point.x_interval:
-        boxes.append((plot.x.at(point.x_interval[0]) - 5, y - 5, plot.x.at(point.x_interval[1]) + 5, y + 5))
-    if point.y_interval:
-        boxes.append((x - 2, plot.y.at(point.y_interval[1]), x + 2, plot.y.at(point.y_interval[0])))
+    if point.interval:
+        boxes.append((x - 2, plot.y.at(point.interval[1]), x + 2, plot.y.at(point.interval[0])))
     return boxes
 
 
 def _mark(point: Point, plot: Plot, x: Axis, y: Axis) -> str:
     across, down = plot.x.at(point.x), plot.y.at(point.y)
-    told = f"{point.name}: {x.label} {spell_with(point.x, point.x_interval, x.unit)}, "
-    marks = [hint(told + f"{y.label} {spell_with(point.y, point.y_interval, y.unit)}")]
-    if point.x_interval:
-        left, right = map(plot.x.at, point.x_interval)
-        marks.append(whisker(left, down, right, down))
-    if point.y_interval:
-        low, high = map(plot.y.at, point.y_interval)
+    value = spell_with(point.y, point.interval, y.unit)
+    marks = [hint(f"{point.name}: {x.label} {spell(point.x, x.unit)}, {y.label} {value}")]
+    if point.interval:
+        low, high = map(plot.y.at, point.interval)
         marks.append(whisker(across, low, across, high))
     if point.chosen:
         marks.append(element("circle", None, cx=across, cy=down, r=DOT + 4, class_="ring"))

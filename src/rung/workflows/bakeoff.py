@@ -14,13 +14,13 @@ from importlib.util import find_spec
 from rung.evaluation.candidates import Bakeoff, Candidate, GoldFacts
 from rung.gold import GoldError, near_groups, read_gold
 from rung.models.encoder import Encoder, open_encoder
-from rung.training.embeddings import embed_gold
-from rung.training.suspects import find_suspects, why_not
+from rung.training.suspects import why_not
 from rung.workflows.budget import BudgetSpent, Purse
 from rung.workflows.entrants import line_up
+from rung.workflows.inspection import suspect
 from rung.workflows.judging import Study, open_study
 from rung.workflows.keeping import file_of, keep, kept_under, recall
-from rung.workflows.progress import Progress, silent, steps
+from rung.workflows.progress import Progress, silent
 from rung.workflows.rehearsal import EndpointSilent
 from rung.workflows.tryouts import Tryouts
 from rung.workflows.weighing import WeighingError
@@ -76,12 +76,8 @@ def describe_gold(workload: Workload, study: Study, encoder: Encoder, progress: 
         counts.update(_text(one.expected[name]) for one in examples)
     suspects: int | None = None
     if why_not(examples, workload.fields) is None:
-        texts = [one.case.text for one in examples]
-        with progress("embedding the gold", len(texts)) as advance:
-            embeddings = embed_gold(encoder, texts, workload.state / "cache", steps(advance))
-        with progress("looking for wrong labels", len(texts)) as advance:
-            found = find_suspects(examples, embeddings, workload.fields, near_groups(texts), advance)
-        suspects = len({one.line for one in found})
+        groups = near_groups([one.case.text for one in examples])
+        suspects = len({one.line for one in suspect(workload, examples, groups, encoder, progress)})
     return GoldFacts(
         digest=study.gold.digest,
         train=len(study.training),

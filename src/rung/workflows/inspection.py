@@ -59,11 +59,19 @@ def inspect_gold(workload: Workload, progress: Progress = silent, encoder: Encod
     unsought = why_not(examples, workload.fields)
     if unsought:
         return Inspection(gold, surveyed, personal, (), unsought)
-    with progress("embedding the gold", len(texts)) as advance:
-        embeddings = embed_gold(encoder or open_encoder(), texts, workload.state / "cache", steps(advance))
-    with progress("looking for wrong labels", len(texts)) as advance:
-        suspects = find_suspects(examples, embeddings, workload.fields, groups, advance)
+    suspects = suspect(workload, examples, groups, encoder or open_encoder(), progress)
     return Inspection(gold, surveyed, personal, tuple(suspects), None)
+
+
+def suspect(
+    workload: Workload, examples: Sequence[Example], groups: Sequence[int], encoder: Encoder, progress: Progress
+) -> list[Suspect]:
+    """Likely label errors, where `why_not` has nothing against looking; `groups` are those of near-duplicates."""
+    texts = [example.case.text for example in examples]
+    with progress("embedding the gold", len(texts)) as advance:
+        embeddings = embed_gold(encoder, texts, workload.state / "cache", steps(advance))
+    with progress("looking for wrong labels", len(texts)) as advance:
+        return find_suspects(examples, embeddings, workload.fields, groups, advance)
 
 
 def _personal(examples: Sequence[Example], advance: Callable[[int], None]) -> tuple[Personal, ...]:

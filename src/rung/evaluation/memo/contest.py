@@ -104,7 +104,7 @@ def _view(title: str, choice: Choice, axis: Axis, measure: Measure, caption: str
     for one in choice.ranking:
         whole = one.candidate.metrics.whole
         interval = whole.low, whole.high
-        points.append(Point(one.name, measure(one), whole.share or 0.0, None, interval, one in front, one.name == choice.chosen))
+        points.append(Point(one.name, measure(one), whole.share or 0.0, interval, one in front, one.name == choice.chosen))
     return scatter(title, points, axis, Axis("right as a whole", "share"), caption)
 
 

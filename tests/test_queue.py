@@ -198,6 +198,17 @@ def test_who_asked_is_told_of_every_verdict_whoever_gave_it_and_of_what_is_taken
     assert ledger.queue.untold("another", NOON + LEASE, UNTIL) == [] and unseen
 
 
+def test_what_came_about_long_ago_is_passed_over(ledger: Ledger) -> None:
+    one, two, three = ids(record(ledger, for_review(), for_review(), for_review()))
+    number = ledger.queue.open_on(two, "ann").seq
+    for id_, at in ((one, NOON), (two, NOON), (three, LATER)):
+        ledger.settle(Verdict(id_, {"intent": "fee"}, "ann"), at)
+    told(ledger, heard=False, before=NOON + timedelta(seconds=1))
+    ledger.queue.reopen(number, "ann", LATER, LATER + LEASE, NOON)
+    assert [ledger.queue.pass_over(name, LATER) for name in ("another", "support", "support")] == [0, 1, 0]
+    assert told(ledger)[0] == [("reopened", None, two), ("settled", "fee", three)]
+
+
 def test_what_was_told_and_is_taken_back_is_told_too(ledger: Ledger) -> None:
     (waiting,) = record(ledger, for_review())
     id_, review = waiting.decision.id, take(ledger, "ann")

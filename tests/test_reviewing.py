@@ -332,6 +332,7 @@ class Listener:
 
 
 REFUND, OTHER = {"intent": "refund"}, {"intent": "other"}
+EARLIER = datetime.now(UTC) - timedelta(hours=1)
 
 
 def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_not_there(
@@ -341,7 +342,7 @@ def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_no
     monkeypatch.setattr(watching, "AGAIN", -60.0)  # at once
     waiting, right, wrong = (*record(ledger, for_review()), *record(ledger, accepted(), accepted(), drawn=0.1))
     for one, answer in ((waiting, OTHER), (right, REFUND), (wrong, OTHER)):
-        settle(ledger, Verdict(one.decision.id, answer, "ann"), NOON)
+        settle(ledger, Verdict(one.decision.id, answer, "ann"), EARLIER)
 
     async def play() -> None:
         async with listener as watch:
@@ -358,13 +359,35 @@ def test_a_webhook_is_told_what_was_decided_and_corrected_and_again_if_it_was_no
     )
 
 
+def test_a_webhook_gets_a_days_verdicts_and_one_that_it_refuses_does_not_hold_up_the_others(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener, now = Listener(tmp_path, ledger, [422]), datetime.now(UTC)
+    monkeypatch.setattr(watching, "AGAIN", -60.0)  # at once
+    old, *new = record(ledger, *(for_review() for _ in range(103)))
+    ledger.settle(Verdict(old.decision.id, OTHER, "ann"), now - timedelta(hours=25))
+    for one in new:
+        ledger.settle(Verdict(one.decision.id, OTHER, "ann"), now - timedelta(hours=23))
+
+    async def play() -> None:
+        async with listener as watch:
+            for heard in (100, 102, 102):
+                await watch._tell_verdicts()  # a part of them, for there is more to look at
+                assert len(listener.heard) == heard
+
+    asyncio.run(play())
+    assert {one["decision"] for one in listener.heard} == {one.decision.id for one in new}
+    assert "1 verdicts, given or taken back more than a day ago," in caplog.text
+    assert "1 verdicts were refused, and are given up: webhook 127.0.0.1: HTTP 422" in caplog.text
+
+
 def test_a_gateway_that_stops_as_it_posts_loses_no_verdict(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listener = Listener(tmp_path, ledger, [])
     monkeypatch.setattr(watching, "AGAIN", -60.0)  # its time is over at once
     (waiting,) = record(ledger, for_review())
-    ledger.settle(Verdict(waiting.decision.id, OTHER, "ann"), NOON)
+    ledger.settle(Verdict(waiting.decision.id, OTHER, "ann"), EARLIER)
 
     async def play() -> None:
         async with listener as watch:
@@ -390,13 +413,13 @@ def test_a_webhook_is_told_of_corrections_of_discards_and_of_what_is_taken_back(
         async with listener as watch:
             for minute, by in enumerate(("ann", "key:web", "key:web")):
                 verdict = Verdict(waiting.decision.id, OTHER if minute else REFUND, by)
-                ledger.settle(verdict, NOON + timedelta(minutes=minute))
+                ledger.settle(verdict, EARLIER + timedelta(minutes=minute))
                 await watch.look()
-            settle(ledger, Verdict(drawn.decision.id, OTHER, "ann"), NOON + timedelta(minutes=3))
+            settle(ledger, Verdict(drawn.decision.id, OTHER, "ann"), EARLIER + timedelta(minutes=3))
             await watch.look()
-            ledger.queue.reopen(2, "ann", NOON + timedelta(minutes=4), NOON, NOON)
+            ledger.queue.reopen(2, "ann", EARLIER + timedelta(minutes=4), EARLIER, EARLIER)
             await watch.look()
-            ledger.queue.discard(3, "ann", NOON + timedelta(minutes=5), "torn")
+            ledger.queue.discard(3, "ann", EARLIER + timedelta(minutes=5), "torn")
             await watch.look()
 
     asyncio.run(play())
@@ -410,4 +433,4 @@ def test_a_webhook_is_told_of_corrections_of_discards_and_of_what_is_taken_back(
     ]
     assert len({one["id"] for one in listener.heard}) == 6
     times = [datetime.fromisoformat(one["at"]) for one in listener.heard]
-    assert times == [NOON + timedelta(minutes=minute) for minute in range(6)]
+    assert times == [EARLIER + timedelta(minutes=minute) for minute in range(6)]

@@ -15,7 +15,7 @@ import smtplib
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from hashlib import sha256
@@ -48,11 +48,13 @@ def document(alarm: Alarm) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a try failed, in words that hold neither a secret nor what the other side said, and whether another may succeed."""
+class Failure:
+    """Why a try failed, in words that hold neither a secret nor what the other side said; whether another may succeed; whether
+    this was refused, and other documents may not be."""
 
     words: str
     passing: bool = False
+    refused: bool = False
 
 
 async def deliver(alarm: Alarm, channels: Iterable[Webhook | Email], pause: float = PAUSE) -> list[str]:
@@ -62,13 +64,13 @@ async def deliver(alarm: Alarm, channels: Iterable[Webhook | Email], pause: floa
     `id` it knows.
     """
 
-    def sender(channel: Webhook | Email) -> Callable[[], Awaitable[_Failure | None]]:
+    def sender(channel: Webhook | Email) -> Callable[[], Awaitable[Failure | None]]:
         if isinstance(channel, Webhook):
             return lambda: _post(channel, document(alarm))
         return lambda: _mail(channel, alarm)
 
     told = await asyncio.gather(*(_tell(channel, sender(channel), pause) for channel in channels))
-    return [failure for failure in told if failure]
+    return [failure.words for failure in told if failure]
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
@@ -77,12 +79,12 @@ def signature(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={hmac.new(secret.encode(), f'{at}.'.encode() + body, sha256).hexdigest()}"
 
 
-async def post(webhook: Webhook, said: Mapping[str, Any], pause: float = PAUSE) -> str | None:
-    """Post a document to a webhook, signed as alarms are; the reason in words if that failed `TRIES` times."""
+async def post(webhook: Webhook, said: Mapping[str, Any], pause: float = PAUSE) -> Failure | None:
+    """Post a document to a webhook, signed as alarms are; the reason if that failed, what may pass `TRIES` times."""
     return await _tell(webhook, lambda: _post(webhook, said), pause)
 
 
-async def _tell(channel: Webhook | Email, send: Callable[[], Awaitable[_Failure | None]], pause: float) -> str | None:
+async def _tell(channel: Webhook | Email, send: Callable[[], Awaitable[Failure | None]], pause: float) -> Failure | None:
     tries = 0
     while True:
         tries += 1
@@ -90,7 +92,7 @@ async def _tell(channel: Webhook | Email, send: Callable[[], Awaitable[_Failure 
         if failure is None:
             return None
         if tries == TRIES or not failure.passing:
-            return f"{_name(channel)}: {failure.words}" + (f" ({tries} tries)" if tries > 1 else "")
+            return replace(failure, words=f"{_name(channel)}: {failure.words}" + (f" ({tries} tries)" if tries > 1 else ""))
         await asyncio.sleep(pause)
         pause *= 2
 
@@ -109,13 +111,13 @@ def _host(url: str) -> str | None:
         return None
 
 
-async def _post(webhook: Webhook, said: Mapping[str, Any]) -> _Failure | None:
+async def _post(webhook: Webhook, said: Mapping[str, Any]) -> Failure | None:
     named = re.fullmatch("[A-Z][A-Z0-9_]*", webhook.to)
     url = os.environ.get(webhook.to, "") if named else webhook.to
     if not url:
-        return _Failure("this environment variable is not set: give it the webhook's address")
+        return Failure("this environment variable is not set: give it the webhook's address")
     if not re.match("https?://", url) or not _host(url):
-        return _Failure("this is not an http(s) address")
+        return Failure("this is not an http(s) address")
     body = json.dumps(said).encode()
     headers = {"content-type": "application/json", "user-agent": "rung"}
     if secret := os.environ.get("RUNG_WEBHOOK_SECRET"):
@@ -127,40 +129,41 @@ async def _post(webhook: Webhook, said: Mapping[str, Any]) -> _Failure | None:
         ):
             status = reply.status
     except TimeoutError:
-        return _Failure(f"no answer within {SECONDS:g} s", passing=True)
+        return Failure(f"no answer within {SECONDS:g} s", passing=True)
     except (aiohttp.ClientError, OSError, ValueError) as error:  # only the kind of error: its text may hold the address
-        return _Failure(type(error).__name__, passing=not isinstance(error, ValueError))
+        return Failure(type(error).__name__, passing=not isinstance(error, ValueError))
     if 200 <= status < 300:
         return None
     where = " (a redirect, which is not followed)" if 300 <= status < 400 else ""
-    return _Failure(f"HTTP {status}{where}", passing=status == 429 or status >= 500)
+    passing = status in (408, 429) or status >= 500
+    return Failure(f"HTTP {status}{where}", passing, refused=status >= 400 and not passing)
 
 
-async def _mail(email: Email, alarm: Alarm) -> _Failure | None:
+async def _mail(email: Email, alarm: Alarm) -> Failure | None:
     try:
         async with asyncio.timeout(3 * SECONDS):
             return await asyncio.to_thread(_send, email.to, alarm)
     except TimeoutError:
-        return _Failure("the mail server took too long", passing=True)
+        return Failure("the mail server took too long", passing=True)
     except smtplib.SMTPResponseException as error:  # only its number: servers repeat what they were told
-        return _Failure(f"the mail server answered {error.smtp_code}", passing=400 <= error.smtp_code < 500)
+        return Failure(f"the mail server answered {error.smtp_code}", passing=400 <= error.smtp_code < 500)
     except smtplib.SMTPRecipientsRefused as error:
         return _refused(error.recipients, email.to, passing=all(code < 500 for code, _ in error.recipients.values()))
     except (OSError, ValueError) as error:
         lasting = (ValueError, smtplib.SMTPNotSupportedError)  # a certificate that is not trusted is a ValueError too
-        return _Failure(f"the mail server cannot be used: {type(error).__name__}", passing=not isinstance(error, lasting))
+        return Failure(f"the mail server cannot be used: {type(error).__name__}", passing=not isinstance(error, lasting))
 
 
-def _send(to: Sequence[str], alarm: Alarm) -> _Failure | None:
+def _send(to: Sequence[str], alarm: Alarm) -> Failure | None:
     """Blocks. Raises what smtplib does."""
     url = os.environ.get("RUNG_SMTP_URL", "")
     server = urlsplit(url if re.fullmatch(r"smtps?://([^@/]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?/?", url) else "")
     if not server.hostname:
-        return _Failure("RUNG_SMTP_URL is not set to smtp://host:port or smtps://host:port, with user:password@ if need be")
+        return Failure("RUNG_SMTP_URL is not set to smtp://host:port or smtps://host:port, with user:password@ if need be")
     user, password = unquote(server.username or ""), unquote(server.password or "")
     sender = os.environ.get("RUNG_SMTP_FROM") or user
     if "@" not in sender:
-        return _Failure("RUNG_SMTP_FROM is not set: give it the address that e-mails come from")
+        return Failure("RUNG_SMTP_FROM is not set: give it the address that e-mails come from")
     context, safe = ssl.create_default_context(), server.scheme == "smtps"
     if safe:
         line = smtplib.SMTP_SSL(server.hostname, server.port or 465, timeout=SECONDS, context=context)
@@ -172,16 +175,16 @@ def _send(to: Sequence[str], alarm: Alarm) -> _Failure | None:
             line.starttls(context=context)
             safe = True
         if user and not safe:
-            return _Failure("the mail server offers no TLS, and without it the password is not sent")
+            return Failure("the mail server offers no TLS, and without it the password is not sent")
         if user:
             line.login(user, password)
         refused = line.send_message(_message(sender, to, alarm))
     return _refused(refused, to) if refused else None
 
 
-def _refused(refused: Mapping[str, tuple[int, bytes]], to: Sequence[str], passing: bool = False) -> _Failure:
+def _refused(refused: Mapping[str, tuple[int, bytes]], to: Sequence[str], passing: bool = False) -> Failure:
     answers = ", ".join(f"{address} ({code})" for address, (code, _) in refused.items())
-    return _Failure(f"the mail server refused {len(refused)} of {len(to)} addresses: {answers}", passing)
+    return Failure(f"the mail server refused {len(refused)} of {len(to)} addresses: {answers}", passing)
 
 
 def _message(sender: str, to: Sequence[str], alarm: Alarm) -> EmailMessage:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 from rung.core import RungError
 from rung.gateway.alarms import deliver, post
 from rung.gateway.faithful import Faithful
-from rung.gateway.verbs import run_verb
-from rung.ledger import Action, Alarm, Conclusion, Ledger, LedgerError
+from rung.gateway.verbs import PATIENCE, run_verb
+from rung.ledger import Action, Alarm, Conclusion, Ledger, LedgerError, PointerMoved
 from rung.monitor.promise import Standing
 from rung.monitor.standings import WHOLE, Values, standings
 from rung.monitor.stream import Sight, Stream
@@ -31,6 +32,8 @@ PAUSE = 10.0  # seconds between two looks
 RENEWED = 60.0  # seconds until what nobody has added to is judged anew: a verdict may have been changed
 AGAIN = 300.0  # seconds until an alarm that nobody could be told of is told again
 GRACE = timedelta(seconds=10)  # in which a person may take back what they settled
+STALE = timedelta(days=1)  # what nobody could be told of for so long is not told: a new webhook does not get all there ever was
+LEFT = timedelta(seconds=PATIENCE + 60)  # until another gateway than that which rang acts, if nobody did: it may have been stopped
 ACTOR = "rung watch"
 CALM = 0.05  # a signal whose p-value is above this in a window of new cases alone rings no more
 
@@ -48,6 +51,7 @@ class Watch:
         self._faithful: Faithful | None = None
         self._encoder: Any = None
         self._acted = ("", 0)  # on which release, and on how many reviews: again on twice as many, as each try may be mistaken
+        self._rang = ""  # about which release it was here that the alarm began to ring
         self._judged: tuple[object, float] = (None, 0.0)  # what was settled last when the promise was judged, and when that was
         self._read: tuple[str, Values] = ("", {})  # of which release, and what its answers' slices are
         self._silent_until = self._unheard_until = 0.0
@@ -70,19 +74,34 @@ class Watch:
             await asyncio.sleep(pause)
 
     async def look(self) -> None:
-        """Read what came since, ring and clear, act, and tell whoever the file names; what takes longest, last."""
-        rang = await asyncio.to_thread(self._judge)
+        """Read what came since, ring and clear, tell whoever the file names, and act; what takes longest, last."""
+        if await asyncio.to_thread(self._judge):
+            self._rang, self._acted = self.live.release, ("", 0)
         whole, release = self.standings[WHOLE], self.live.release
-        if whole.proof and (rang or self._acted[0] != release or _evidence(whole) >= 2 * self._acted[1]):
-            first = self._acted[0] != release and not rang  # it rang before this process began: somebody acted then
-            self._acted = release, _evidence(whole)
-            if not first:
-                await self._act(whole)
         await self._tell()
         await self._tell_verdicts()
+        if whole.proof and await asyncio.to_thread(self._is_due, release, _evidence(whole)):
+            await self._act(whole, release)
+            self._acted = release, _evidence(whole)
         for chore in (self._drift, self._search):
             await asyncio.to_thread(chore)
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
+
+    def _is_due(self, release: str, evidence: int) -> bool:
+        """Whether this gateway is to act: that which rang, until it did, and then on twice the evidence; another one if nobody did
+        for long enough."""
+        if self._acted[0] == release or self._rang == release:
+            return evidence >= 2 * self._acted[1]
+        name, subject = self.live.workload.name, self._subject(release)
+        ringing = [one.at for one in self._ledger.alarms.list(name, ringing=True) if one.kind == "promise"]
+        since = max(ringing, default=datetime.now(UTC))
+        if any(one.subject == subject and one.at >= since for one in self._ledger.people.actions(by=ACTOR)):
+            self._acted = release, evidence
+            return False
+        return datetime.now(UTC) - since >= LEFT
+
+    def _subject(self, release: str) -> str:
+        return f"{self.live.workload.name}, release {release[:12]}"
 
     def know(self) -> Mapping[str, Standing]:
         """What is known of the promise of the release at work: as of the last look or, before its first, now. Blocks."""
@@ -161,22 +180,24 @@ class Watch:
         self._encoder = self._encoder or open_encoder(threads=1)  # one: the others answer callers
         return self._encoder.embed(texts)
 
-    async def _act(self, broken: Standing) -> None:
+    async def _act(self, broken: Standing, release: str) -> None:
         """What the file says follows when the promise is proven broken."""
         name, policy, home = self.live.workload.name, self.live.workload.review.on_broken, self.live.home
         if policy == "alarm" or home is None:
             return
         done = await (
-            asyncio.to_thread(self._roll_back, broken.sentence) if policy == "roll_back" else self._tighten(broken.sentence)
+            asyncio.to_thread(self._roll_back, broken.sentence, release) if policy == "roll_back" else self._tighten(broken.sentence)
         )
         _log.warning("%s: %s", name, done)
-        await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, name, done))
+        await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, self._subject(release), done))
 
-    def _roll_back(self, why: str) -> str:
+    def _roll_back(self, why: str, broken: str) -> str:
         from rung.release.pointer import rollback
 
         try:
-            release, _ = rollback(self._living(), self._ledger, ACTOR, why)
+            release, _ = rollback(self._living(), self._ledger, ACTOR, why, broken)
+        except PointerMoved:
+            return "The promise is broken, and another release answers by now."
         except LedgerError:
             raise
         except RungError as error:
@@ -184,15 +205,18 @@ class Watch:
         return f"The promise is broken: rolled back to release {release.id[:12]}."
 
     async def _tighten(self, why: str) -> str:
-        _, said = await run_verb("release", "tighten", str(self._living().file), "--why", why, "--by", ACTOR)
+        _, said = await run_verb("release", "tighten", str(self._file()), "--why", why, "--by", ACTOR)
         return said
 
     def _living(self) -> Any:
         """The workload as its file is now, beside which the releases lie."""
         from rung.workload import load
 
+        return load(self._file(), gold=False)
+
+    def _file(self) -> Path:
         assert self.live.home is not None
-        return load(self.live.home / self.live.workload.file.name, gold=False)
+        return self.live.home / self.live.workload.file.name
 
     async def _tell(self) -> None:
         channels, now = self.live.workload.alarms, time.monotonic()
@@ -213,14 +237,19 @@ class Watch:
             return
         now = datetime.now(UTC)
         until = now + timedelta(seconds=AGAIN)  # what is not marked as told by then, as a gateway stopped, is told again
-        while due := await asyncio.to_thread(queue.untold, name, now - GRACE, until):
-            failures = await asyncio.gather(*(post(webhook, _posting(one)) for one in due))
-            heard = [one.number for one, failure in zip(due, failures, strict=True) if not failure]
-            await asyncio.to_thread(queue.tell, heard, until)
-            if unheard := [*filter(None, failures)]:
-                _log.error("%s: %d verdicts were not delivered: %s", name, len(unheard), unheard[-1])
-                self._unheard_until = time.monotonic() + AGAIN
-                return
+        if passed := await asyncio.to_thread(queue.pass_over, name, now - STALE):
+            _log.warning("%s: %d verdicts, given or taken back more than a day ago, are not delivered any more", name, passed)
+        due = await asyncio.to_thread(queue.untold, name, now - GRACE, until)  # a look's share: the promise is to be judged, too
+        failures = await asyncio.gather(*(post(webhook, _posting(one)) for one in due))
+        over = [one.number for one, failure in zip(due, failures, strict=True) if failure is None or failure.refused]
+        await asyncio.to_thread(queue.tell, over, until)
+        refused = [failure for failure in failures if failure and failure.refused]
+        unheard = [failure for failure in failures if failure and not failure.refused]
+        for what, those in (("were refused, and are given up", refused), ("were not delivered", unheard)):
+            if those:
+                _log.error("%s: %d verdicts %s: %s", name, len(those), what, those[-1].words)
+        if unheard:
+            self._unheard_until = time.monotonic() + AGAIN
 
 
 def _evidence(broken: Standing) -> int:

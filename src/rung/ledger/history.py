@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from rung.core import Verdict
 from rung.ledger.nouns import Conclusion, Record
@@ -52,12 +52,20 @@ def conclusion(connection: Connection, decision_id: str) -> Said | None:
     return None if row is None else _said(*row)
 
 
+def pass_over(connection: Connection, workload: str, since: int) -> int:
+    """Let what came about before then (microseconds) be due no more; how many that were."""
+    c = verdicts.c
+    late = update(verdicts).where(c.workload == plain(workload), c.due > 0, func.coalesce(c.withdrawn_at, c.at) < since)
+    return connection.execute(late.values(due=0)).rowcount
+
+
 def untold(connection: Connection, workload: str, before: int, until: int, limit: int) -> list[Conclusion]:
     """What became due before then, and is due again at `until`. Both in microseconds."""
     c = verdicts.c
     due = and_(c.workload == plain(workload), c.due > 0, c.due < before)
     first = select(c.seq).where(due).order_by(c.due, c.seq).limit(limit).with_for_update(skip_locked=True)
-    claim = update(verdicts).where(c.seq.in_(first.scalar_subquery()), due).values(due=until).returning(c.seq)
+    free = connection.execute(first).scalars().all()  # on its own: within an update, PostgreSQL may look more than once
+    claim = update(verdicts).where(c.seq.in_(free), due).values(due=until).returning(c.seq)
     mine = connection.execute(claim).scalars().all()
     query = _SAID.add_columns(c.seq, decisions.c.body).join(decisions).where(c.seq.in_(mine)).order_by(c.seq)
     found = connection.execute(query).all()

@@ -248,6 +248,11 @@ class Queue:
         with self._change() as connection:
             return history.untold(connection, workload, micros(before), micros(until), limit)
 
+    def pass_over(self, workload: str, since: datetime) -> int:
+        """What came about before then nobody is told any more; how many that were."""
+        with self._change() as connection:
+            return history.pass_over(connection, workload, micros(since))
+
     def tell(self, numbers: Sequence[int], until: datetime) -> None:
         """These, which `untold` gave until then, were told."""
         with self._change() as connection:
@@ -271,8 +276,8 @@ class Queue:
 
 
 def _withdraw(connection: Connection, review: Mapping[Any, Any], by: str, now: int) -> bytes | None:
-    """Let what somebody settled or discarded count no more, and tell whoever may have heard of it. Gives it back. Raises ReviewTaken
-    if somebody else has settled the decision since."""
+    """Let what somebody settled or discarded count no more, and tell whoever may have heard of it. Gives it back. Raises
+    ReviewTaken if somebody else has settled the decision since."""
     c, second = verdicts.c, review["look"] == "second"
     same = c.discarded == "second" if second else c.discarded.is_distinct_from("second")
     last = select(c.seq, c.body).where(c.decision == review["decision"], c.withdrawn_at.is_(None), same)

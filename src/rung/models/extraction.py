@@ -21,6 +21,7 @@ from rung.models.tagger import Array, Span, Tagged, Tagger
 from rung.models.values import Span as Place
 from rung.models.values import Values, day_first, open_values
 from rung.workload import Field
+from rung.workload.patterns import types_of
 
 LEAST = 0.3  # where gold has not shown better
 OPENING = " opens"  # no JSON Schema is likely to have a property so named beside the other
@@ -83,9 +84,9 @@ class Extraction:
         """Raises ValueError where the field's schema asks for what spans cannot give."""
         schema = field.schema
         self.name = field.name
-        self.many = "array" in _kinds(schema)
+        self.many = "array" in types_of(schema)
         item: Mapping[str, Any] = schema.get("items", {}) if self.many else schema
-        self.objects = "object" in _kinds(item)
+        self.objects = "object" in types_of(item)
         properties: Mapping[str, Mapping[str, Any]] = item.get("properties", {}) if self.objects else {"": item}
         self.leaves = tuple(
             Leaf(
@@ -93,7 +94,7 @@ class Extraction:
                 f"{field.name}.{name}{OPENING}" if name else None,
                 name,
                 open_values(one),
-                required := "null" not in _kinds(one) and None not in one.get("enum", ()),
+                required := "null" not in types_of(one) and None not in one.get("enum", ()),
                 required and name not in item.get("required", ()),
             )
             for name, one in properties.items()
@@ -266,8 +267,3 @@ def _missed(tagged: Tagged, leaf: Leaf) -> float:
 
 def _distinct(values: Sequence[Any]) -> list[Any]:
     return list({json.dumps(value): value for value in values}.values())
-
-
-def _kinds(schema: Mapping[str, Any]) -> set[str]:
-    kinds: str | list[str] = schema.get("type", "string")
-    return {kinds} if isinstance(kinds, str) else set(kinds)

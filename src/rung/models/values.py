@@ -12,7 +12,7 @@ import re2
 from rung.core import same
 from rung.models.dates import Dates, Span, day_first
 from rung.models.numbers import Numbers, parse_number
-from rung.workload.patterns import EMAIL, compile_pattern
+from rung.workload.patterns import EMAIL, compile_pattern, types_of
 
 __all__ = ["Span", "Values", "day_first", "open_values", "parse_number"]
 
@@ -35,14 +35,13 @@ class Values(Protocol):
 def open_values(schema: Mapping[str, Any]) -> Values:
     """What reads and finds the values of a schema's `enum` (with `synonyms`), `format: date`, number type, `format: email` or
     `pattern`, or else any text. Raises ValueError where a pattern is broken or one synonym names two values."""
-    kinds = schema.get("type", "string")
-    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    types = types_of(schema)
     if "enum" in schema:
         return _Choices.of(schema["enum"], schema.get("synonyms", {}))
     if schema.get("format") == "date":
         return Dates()
-    if kinds & {"number", "integer"}:
-        return Numbers(whole="number" not in kinds)
+    if types & {"number", "integer"}:
+        return Numbers(whole="number" not in types)
     shape = compile_pattern(f"^(?:{schema['pattern']})$") if "pattern" in schema else None
     return _Emails(shape) if schema.get("format") == "email" else _Strings(shape)
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import jsonschema_rs
 
-from rung.workload.patterns import compile_pattern, patterns_of
+from rung.workload.patterns import compile_pattern, patterns_of, types_of
 from rung.workload.places import expand, places
 
 Steps = tuple[str | int, ...]  # from the top of a file to the place of a mistake
@@ -79,16 +79,16 @@ def fill_of(schema: Mapping[str, Any]) -> str | None:
         return str(schema["fill"])
     if "template" in schema:
         return "template"
-    if "enum" in schema or _kinds(schema) == {"boolean"}:
+    if "enum" in schema or types_of(schema) == {"boolean"}:
         return "label"
     if "find" in schema or "pattern" in schema or schema.get("format") in ("email", "date"):
         return "copy"
-    return "copy" if _kinds(schema) & {"number", "integer", "array"} else None
+    return "copy" if types_of(schema) & {"number", "integer", "array"} else None
 
 
 def labels_of(schema: Mapping[str, Any]) -> tuple[Any, ...]:
     """The labels a field may have; none where its schema does not count them."""
-    return tuple(schema["enum"]) if "enum" in schema else (True, False) if _kinds(schema) == {"boolean"} else ()
+    return tuple(schema["enum"]) if "enum" in schema else (True, False) if types_of(schema) == {"boolean"} else ()
 
 
 def answer_mistakes(draft: Draft, folder: Path) -> Iterator[Mistake]:
@@ -157,11 +157,6 @@ def _said(error: jsonschema_rs.ValidationError, node: Any) -> Iterator[Mistake]:
             yield steps, f"{message}. {told}" if told else message
 
 
-def _kinds(schema: Mapping[str, Any]) -> set[str]:
-    kinds: str | list[str] = schema.get("type", [])
-    return {kinds} if isinstance(kinds, str) else set(kinds)
-
-
 def _field_mistakes(steps: Steps, schema: Mapping[str, Any], draft: Draft, folder: Path) -> Iterator[Mistake]:
     match fill_of(schema):
         case "label":
@@ -198,13 +193,13 @@ def _copy_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]
 
 def _learnt_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]:
     """What is wrong with a field whose spans are learnt: a scalar, a list of them, or a list of objects made of them."""
-    if "array" not in _kinds(schema):
+    if "array" not in types_of(schema):
         yield from _scalar_mistakes(steps, schema)
         return
     item = as_mapping(schema.get("items"))
-    if "null" in _kinds(schema) | _kinds(item):
+    if "null" in types_of(schema) | types_of(item):
         yield steps, "is a list, and neither a list nor what is in it can be null: a text without any has an empty list"
-    if "object" not in _kinds(item):
+    if "object" not in types_of(item):
         yield from _scalar_mistakes((*steps, "items"), item)
         return
     if not as_mapping(item.get("properties")):
@@ -214,7 +209,7 @@ def _learnt_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistak
 
 
 def _scalar_mistakes(steps: Steps, schema: Mapping[str, Any]) -> Iterator[Mistake]:
-    kinds = _kinds(schema) - {"null"}
+    kinds = types_of(schema) - {"null"}
     if kinds - {"string", "number", "integer"} or not (kinds or "enum" in schema):
         yield (
             steps,

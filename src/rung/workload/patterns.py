@@ -19,6 +19,12 @@ def patterns_of(schema: Mapping[str, Any]) -> tuple[str, ...]:
     return (EMAIL,) if schema.get("format") == "email" else ()
 
 
+def types_of(schema: Mapping[str, Any]) -> set[str]:
+    """The JSON types that a schema names; none where it names none."""
+    types: str | list[str] = schema.get("type", [])
+    return {types} if isinstance(types, str) else set(types)
+
+
 def compile_pattern(pattern: str) -> re2.Pattern:
     """A pattern in RE2's linear-time syntax, without RE2's own log lines. Raises ValueError that says what is wrong with it."""
     options = re2.Options()

@@ -22,8 +22,8 @@ from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.evaluation.choosing import choose, vary
 from rung.evaluation.comparisons import by_helped, by_right, compare, spell_p
 from rung.evaluation.memo import memo_blocks, memo_title
-from rung.evaluation.memo.phrases import needed, still
 from rung.evaluation.money import HOURS, LOAD, bill, by_person, crossover, dollars, machines
+from rung.evaluation.phrases import needed, still
 from rung.evaluation.ranking import best, rank
 from rung.evaluation.rates import rate
 from rung.statistics.binomial import interval, upper_bound

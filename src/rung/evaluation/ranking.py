@@ -67,6 +67,12 @@ def fixed(bakeoff: Bakeoff) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
+def reference(bakeoff: Bakeoff, chosen: str | None) -> Candidate | None:
+    """What a decision is held against: the large baseline, or else what is right most often of those not `chosen`."""
+    big = large(bakeoff)
+    return big if big and big.name != chosen else best([one for one in bakeoff.candidates if one.name != chosen])
+
+
 def best(candidates: Sequence[Candidate]) -> Candidate | None:
     """The candidate that is right most often, of equals the smallest."""
     return min(candidates, key=lambda one: (-sum(one.right), *_size(one), one.name), default=None)

@@ -30,6 +30,7 @@ from rung.evaluation.confidence import Calibration, RiskCoverage
 from rung.evaluation.fields import FieldMetrics
 from rung.evaluation.gates import Ruling
 from rung.evaluation.metrics import Disagreement, Metrics
+from rung.evaluation.phrases import counted, percent
 from rung.evaluation.rates import Estimate, Rate, rate
 from rung.evaluation.slices import Slice
 from rung.statistics.binomial import upper_bound
@@ -96,11 +97,11 @@ def _verdict(name: str, metrics: Metrics, promise: Promise) -> Callout:
     error, answered = metrics.error, metrics.answered
     if not error.of:
         return Callout("neutral", f"{name} answers nothing without a person", f"There are {metrics.cases:,} cases.")
-    bound, sure = upper_bound(error.count, error.of, promise.confidence), _percent(promise.confidence)
+    bound, sure = upper_bound(error.count, error.of, promise.confidence), percent(promise.confidence)
     seen = (
         f"Of {answered.of:,} cases {answered.count:,} are answered without a person, {_share(answered.share)}. Of these "
         f"{error.count:,} are wrong, {_share(error.share)}, at most {spell(bound, 'share')} with {sure} confidence; at most "
-        f"{_percent(promise.error)} were promised."
+        f"{percent(promise.error)} were promised."
     )
     if contradiction(error.count, error.of, promise) is not None:
         return Callout("bad", f"{name} breaks its promise", seen)
@@ -110,15 +111,15 @@ def _verdict(name: str, metrics: Metrics, promise: Promise) -> Callout:
 
 
 def _facts(metrics: Metrics, promise: Promise) -> Iterator[Fact]:
-    sure = _percent(promise.confidence)
-    yield Fact("Answered without a person", _share(metrics.answered.share), _counted(metrics.answered))
+    sure = percent(promise.confidence)
+    yield Fact("Answered without a person", _share(metrics.answered.share), counted(metrics.answered))
     bound = f"at most {_at_most(metrics.error, promise)} with {sure} confidence"
-    yield Fact("Wrong among these", _share(metrics.error.share), f"{_counted(metrics.error)}; {bound}")
-    yield Fact("Right if all had to be answered", _share(metrics.whole.share), _counted(metrics.whole))
-    yield Fact("With a value from nowhere", _share(metrics.hallucinated.share), _counted(metrics.hallucinated))
-    yield Fact("Accepted with such a value", _share(metrics.accepted_hallucinated.share), _counted(metrics.accepted_hallucinated))
-    yield Fact("Objected to by a check", _share(metrics.objected.share), _counted(metrics.objected))
-    yield Fact("Without any answer", _share(metrics.refused.share), _counted(metrics.refused))
+    yield Fact("Wrong among these", _share(metrics.error.share), f"{counted(metrics.error)}; {bound}")
+    yield Fact("Right if all had to be answered", _share(metrics.whole.share), counted(metrics.whole))
+    yield Fact("With a value from nowhere", _share(metrics.hallucinated.share), counted(metrics.hallucinated))
+    yield Fact("Accepted with such a value", _share(metrics.accepted_hallucinated.share), counted(metrics.accepted_hallucinated))
+    yield Fact("Objected to by a check", _share(metrics.objected.share), counted(metrics.objected))
+    yield Fact("Without any answer", _share(metrics.refused.share), counted(metrics.refused))
     if cost := metrics.cost:
         ends = f"{spell(cost.low, 'USD')} to {spell(cost.high, 'USD')}, n = {cost.of:,}"
         yield Fact("Cost of a case", spell(cost.value, "USD"), f"{ends}; without people's time")
@@ -139,7 +140,7 @@ def _tiers(metrics: Metrics, promise: Promise) -> Table:
         for one in metrics.tiers
     ]
     rows.append(("a person", f"{people.count:,}", f"{people.count:,}", _rate(people), NONE, NONE, NONE))
-    bound = f"At most ({_percent(promise.confidence)})"
+    bound = f"At most ({percent(promise.confidence)})"
     return Table(("Who answers", "Reached", "Answered", "Share", "Wrong", "Error", bound), rows)
 
 
@@ -244,11 +245,6 @@ def _share(value: float | None) -> str:
     return NONE if value is None else spell(value, "share")
 
 
-def _percent(value: float) -> str:
-    """A share that somebody wrote, as they wrote it."""
-    return f"{value * 100:.4g} %"
-
-
 def _with(value: float, low: float, high: float) -> str:
     """A share and its interval, as short as a table needs it: `97.4 % (96.1 to 98.3)`."""
     decimals = 1 if value >= 0.01 or not value else 2
@@ -257,10 +253,6 @@ def _with(value: float, low: float, high: float) -> str:
 
 def _rate(rate: Rate) -> str:
     return NONE if rate.share is None else _with(rate.share, rate.low, rate.high)
-
-
-def _counted(rate: Rate) -> str:
-    return f"{rate.count:,} of {rate.of:,}; {spell(rate.low, 'share')} to {spell(rate.high, 'share')}"
 
 
 def _at_most(error: Rate, promise: Promise) -> str:

@@ -17,6 +17,7 @@ from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.evaluation.comparisons import SIGNIFICANT, by_helped, by_right, compare
 from rung.evaluation.metrics import Metrics
 from rung.evaluation.money import by_person, crossover, dollars
+from rung.evaluation.phrases import listed
 from rung.evaluation.ranking import Ranked, best, fixed, large
 from rung.evaluation.rates import rate
 from rung.statistics.binomial import binomial_tail
@@ -193,7 +194,7 @@ def _collect(bakeoff: Bakeoff, metrics: Metrics) -> Verdict | None:
     others = f" {len(thin) - NAMED:,} more labels are as thin." if len(thin) > NAMED else ""
     return Verdict(
         "collect",
-        f"Collect cases of the labels that cannot be judged{pinned}: {_listed([each[2] for each in named])}.",
+        f"Collect cases of the labels that cannot be judged{pinned}: {listed([each[2] for each in named])}.",
         f"{'; '.join(each[3] for each in named)} (all cases: {_share(metrics.whole.share)} right). To show that a label keeps "
         f"the promise by itself takes {least:,} test cases even if all are right, and {comes}. How much "
         f"better they would be learnt is not known.{others}",
@@ -231,7 +232,7 @@ def _unfinished(bakeoff: Bakeoff) -> Verdict | None:
     reasons = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in sorted(bakeoff.unfinished.items()))
     return Verdict(
         "unfinished",
-        f"Nothing is known yet about {_listed(sorted(bakeoff.unfinished))}.",
+        f"Nothing is known yet about {listed(sorted(bakeoff.unfinished))}.",
         f"{reasons}. {dollars(bakeoff.spent)} are spent. Run the bake-off again, with a larger `budget` if that is what is "
         "missing: what is answered is not asked again.",
     )
@@ -248,7 +249,3 @@ def _helped(candidate: Candidate) -> str:
 
 def _share(share: float | None) -> str:
     return "none" if share is None else spell(share, "share")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rung.evaluation.candidates import Kind
+from rung.evaluation.phrases import listed
 from rung.models.extraction import learnt
 from rung.workflows.ladder import line_of
 from rung.workflows.loading import TFIDF
@@ -96,11 +97,7 @@ def _written(line: str, further: dict[str, Any]) -> str:
 def _baseline_line(workload: Workload) -> str:
     untaught = [field.name for field in workload.fields if learnt(field)]
     said = "TF-IDF + logistic regression, always compared"
-    return said + (f"; leaves {_listed(untaught)} null" if untaught else "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+    return said + (f"; leaves {listed(untaught)} null" if untaught else "")
 
 
 def priced(entrant: Entrant) -> Iterator[EndpointTier]:

@@ -9,8 +9,8 @@ from rung.charts import Block, Bullets, Details, Heading, Mono, Paragraph, Prose
 from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
 from rung.evaluation.comparisons import SIGNIFICANT
-from rung.evaluation.memo.phrases import left, needed, percent, share, still
 from rung.evaluation.money import dollars
+from rung.evaluation.phrases import left, needed, percent, share, still
 from rung.evaluation.ranking import CLOSE, best
 from rung.evaluation.rates import rate
 from rung.evaluation.verdicts import MARGIN

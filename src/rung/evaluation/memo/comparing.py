@@ -9,8 +9,8 @@ from rung.charts import Axis, Block, Details, Figure, Heading, Paragraph, Refere
 from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
 from rung.evaluation.comparisons import Comparison, by_right, compare, spell_p
-from rung.evaluation.memo.phrases import gap, percent, reference
-from rung.evaluation.ranking import best, fixed, large
+from rung.evaluation.phrases import gap, percent
+from rung.evaluation.ranking import best, fixed, large, reference
 from rung.statistics.paired import detectable
 
 
@@ -65,7 +65,7 @@ def _p(p: float) -> str:
 def _curves(bakeoff: Bakeoff, choice: Choice) -> Iterator[Figure]:
     """The error at each share answered, of the chosen candidate (or the best) and of what it is held against."""
     first = choice.taken.candidate if choice.taken else best(bakeoff.candidates)
-    shown = {one.name: one for one in (first, reference(bakeoff, choice)) if one is not None}
+    shown = {one.name: one for one in (first, reference(bakeoff, choice.chosen)) if one is not None}
     series = [
         Series(name, [(point.coverage, point.risk) for point in one.metrics.risk_coverage.points])
         for name, one in shown.items()

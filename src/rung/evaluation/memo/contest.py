@@ -23,8 +23,8 @@ from rung.charts import (
 )
 from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
-from rung.evaluation.memo.phrases import NONE, at_most, estimated, listed, percent, prose, seconds, share, size
 from rung.evaluation.money import dollars
+from rung.evaluation.phrases import NONE, at_most, estimated, listed, percent, prose, seconds, share, size
 from rung.evaluation.ranking import Ranked, unbeaten
 
 Measure = Callable[[Ranked], float]  # of which less is better

@@ -8,19 +8,18 @@ from rung.charts import Block, Bullets, Callout, Fact, Facts, Heading, Link, Par
 from rung.evaluation.candidates import Bakeoff
 from rung.evaluation.choosing import Choice
 from rung.evaluation.comparisons import by_helped, by_right, compare, signed
-from rung.evaluation.memo.phrases import (
+from rung.evaluation.money import by_person, dollars
+from rung.evaluation.phrases import (
     at_most,
     counted,
     gap,
     left,
     percent,
     prose,
-    reference,
     seconds,
     still,
 )
-from rung.evaluation.money import by_person, dollars
-from rung.evaluation.ranking import Ranked, fixed
+from rung.evaluation.ranking import Ranked, fixed, reference
 from rung.evaluation.rates import Rate
 from rung.workload import Costs
 
@@ -34,7 +33,7 @@ def decision(bakeoff: Bakeoff, costs: Costs, choice: Choice) -> Iterator[Block]:
         f"{percent(promise.error)} are wrong, with {percent(promise.confidence)} confidence."
     )
     taken = choice.taken
-    other = next((one for one in choice.ranking if one.candidate is reference(bakeoff, choice)), None)
+    other = next((one for one in choice.ranking if one.candidate is reference(bakeoff, choice.chosen)), None)
     if taken is None:
         able = any(one.open for one in choice.ranking)
         yield Callout("neutral" if able else "bad", "Release none of the candidates", prose(choice.reason))

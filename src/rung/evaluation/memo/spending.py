@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rung.charts import Axis, Block, Details, Figure, Heading, Paragraph, Reference, Series, Stack, Table, lines, spell, stacks
 from rung.evaluation.candidates import Bakeoff, Candidate
 from rung.evaluation.choosing import Choice, vary
-from rung.evaluation.memo.phrases import NONE, percent, reference, seconds
 from rung.evaluation.money import HOURS, LOAD, Bill, alone, by_person, capacity, crossover, dollars, machines
-from rung.evaluation.ranking import best, large
+from rung.evaluation.phrases import NONE, percent, seconds
+from rung.evaluation.ranking import best, large, reference
 from rung.workload import Costs
 
 STEPS = 80  # volumes at which the bills are drawn
@@ -32,7 +32,8 @@ def spending(bakeoff: Bakeoff, costs: Costs, choice: Choice) -> Iterator[Block]:
 
 
 def _split(bakeoff: Bakeoff, choice: Choice) -> Iterator[Figure]:
-    shown = [one for one in (choice.taken.candidate if choice.taken else None, reference(bakeoff, choice)) if one is not None]
+    first = choice.taken.candidate if choice.taken else None
+    shown = [one for one in (first, reference(bakeoff, choice.chosen)) if one is not None]
     parts = list(dict.fromkeys(tier.tier for one in shown for tier in one.metrics.tiers if tier.answered.count))
     if not parts:
         return

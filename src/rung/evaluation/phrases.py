@@ -1,4 +1,4 @@
-"""Turns figures into the words of the memo. Knows nothing about what follows from them."""
+"""Turns figures into the words of reports and memos. Knows nothing about what follows from them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from math import floor, log10
 
 from rung.charts import Mono, Strong, spell
-from rung.evaluation.candidates import Bakeoff, Candidate
-from rung.evaluation.choosing import Choice
+from rung.evaluation.candidates import Candidate
 from rung.evaluation.comparisons import Comparison, signed
-from rung.evaluation.ranking import best, large
 from rung.evaluation.rates import Estimate, Rate
 from rung.statistics.binomial import upper_bound
 from rung.workload import Promise
@@ -87,11 +85,3 @@ def prose(text: str) -> list[str | Strong | Mono]:
 def listed(names: Sequence[str]) -> str:
     """`A`, `A and B`, `A, B and C`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def reference(bakeoff: Bakeoff, choice: Choice) -> Candidate | None:
-    """What the decision is held against: the large baseline, or else what is right most often of those not chosen."""
-    big = large(bakeoff)
-    if big is not None and big.name != choice.chosen:
-        return big
-    return best([one for one in bakeoff.candidates if one.name != choice.chosen])

@@ -235,6 +235,44 @@ def test_what_was_told_and_is_taken_back_is_told_too(ledger: Ledger) -> None:
     assert ledger.verdict(id_).by == "ben" and ledger.queue.count("support") == {}
 
 
+def test_who_takes_a_case_back_takes_back_all_they_said_since(ledger: Ledger) -> None:
+    (drawn,) = record(ledger, accepted(), drawn=0.1)
+    id_, review = drawn.decision.id, take(ledger, "ann")
+    for by in ("ann", "key:web"):
+        ledger.settle(Verdict(id_, {"intent": "other"}, by), NOON)
+    settle(ledger, review, "ann")
+    ledger.settle(Verdict(id_, {"intent": "fee"}, "ann"), LATER + LEASE)
+    again = ledger.queue.reopen(review.seq, "ann", LATER + LEASE, LATER + 2 * LEASE, NOON)
+    assert again.draft == {"intent": "fee"} and [bool(each.withdrawn) for each in ledger.history(id_)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert ledger.verdict(id_).by == "key:web" and ledger.queue.reviewed("support") == []  # what was said before counts again
+    settle(ledger, again, "ann", now=LATER + LEASE)
+    for by in ("ben", "ann"):
+        ledger.settle(Verdict(id_, {"intent": "fee"}, by), LATER + LEASE)
+    with pytest.raises(ReviewTaken, match="ben has settled it anew"):
+        ledger.queue.reopen(review.seq, "ann", LATER + LEASE, LATER + 2 * LEASE, NOON)
+
+
+def test_who_took_a_case_back_gets_no_second_look_at_it(ledger: Ledger) -> None:
+    record(ledger, for_review())
+    first = take(ledger, "ann")
+    settle(ledger, first, "ann", again=True)
+    second = take(ledger, "ben")
+    ledger.queue.reopen(first.seq, "ann", LATER, LATER + LEASE, NOON)
+    assert ledger.queue.count("support", "ben") == {"unsure": 1, "second": 1}  # ben is at it
+    late = LATER + 2 * LEASE
+    with pytest.raises(ReviewTaken, match="somebody who has said nothing"):
+        ledger.queue.hold(second.seq, "ann", late, late + LEASE)
+    settle(ledger, take(ledger, "ann", late), "ann", now=late, again=True)
+    assert ledger.queue.count("support", "ann") == {} and ledger.queue.count("support", "ben") == {"second": 1}
+    ledger.queue.reopen(first.seq, "ann", late, late + LEASE, NOON)  # ben's time is over
+    assert ledger.queue.count("support", "ben") == {"unsure": 1}
+
+
 def test_a_discard_is_kept_told_and_can_be_taken_back(ledger: Ledger) -> None:
     unsure, drawn = (*record(ledger, for_review()), *record(ledger, accepted(), drawn=0.1))
     for _ in range(2):
@@ -321,7 +359,8 @@ def test_a_ledger_from_before_is_queued_and_counted(ledger: Ledger, ledger_url: 
         connection.execute(text("DROP INDEX verdicts_due"))
         for name in ("verdicts DROP COLUMN withdrawn_at", "verdicts DROP COLUMN workload", "verdicts DROP COLUMN discarded"):
             connection.execute(text(f"ALTER TABLE {name}"))
-        connection.execute(text("ALTER TABLE verdicts DROP COLUMN due"))
+        for name in ("due", '"by"'):
+            connection.execute(text(f"ALTER TABLE verdicts DROP COLUMN {name}"))
         connection.execute(text("ALTER TABLE keys DROP COLUMN role"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     engine.dispose()
@@ -333,17 +372,19 @@ def test_a_ledger_from_before_is_queued_and_counted(ledger: Ledger, ledger_url: 
 
 
 def test_a_ledger_from_before_knows_what_was_put_aside_and_whom_to_tell(ledger: Ledger, ledger_url: str) -> None:
-    heard, unheard, torn, drafted = ids(record(ledger, for_review(), for_review(), for_review(), for_review()))
-    for _ in range(2):
-        settle(ledger, take(ledger, "ann"), "ann")
+    heard, unheard, torn, drafted, left = ids(record(ledger, *(for_review() for _ in range(5))))
+    for again in (False, True):
+        settle(ledger, take(ledger, "ann"), "ann", again=again)
     ledger.queue.discard(take(ledger, "ann").seq, "ann", LATER)
-    ledger.queue.draft(4, "ann", {"intent": "fee"}, LATER, LATER + LEASE)
+    for id_ in (drafted, left):
+        ledger.queue.draft(ledger.queue.open_on(id_, "ann").seq, "ann", {"intent": "fee"}, LATER, LATER + LEASE)
+    ledger.queue.release(ledger.queue.open_on(left, "ann").seq, "ann")
     engine = create_engine(ledger_url)
     with engine.begin() as connection:  # as it was when reviews knew who was told
         connection.execute(text("DELETE FROM verdicts WHERE discarded IS NOT NULL"))
         connection.execute(text("DROP INDEX verdicts_due"))
-        for name in ("verdicts DROP COLUMN workload", "verdicts DROP COLUMN discarded", "verdicts DROP COLUMN due"):
-            connection.execute(text(f"ALTER TABLE {name}"))
+        for name in ("workload", "discarded", "due", '"by"'):
+            connection.execute(text(f"ALTER TABLE verdicts DROP COLUMN {name}"))
         connection.execute(text("ALTER TABLE reviews DROP COLUMN drafted_by"))
         connection.execute(text("ALTER TABLE reviews ADD COLUMN told BOOLEAN NOT NULL DEFAULT false"))
         connection.execute(text("CREATE INDEX reviews_untold ON reviews (workload, settled_at)"))
@@ -353,7 +394,9 @@ def test_a_ledger_from_before_knows_what_was_put_aside_and_whom_to_tell(ledger: 
     opened = open_ledger(ledger_url)
     assert told(opened)[0] == [("settled", "refund", unheard)]
     assert [opened.conclusion(id_).discarded for id_ in (heard, unheard, torn)] == [False, False, True]
-    assert opened.queue.open_on(drafted, "ann").draft == {"intent": "fee"}
+    shown = [[opened.queue.open_on(id_, by).draft is not None for id_ in (drafted, left)] for by in ("ann", "ben")]
+    assert shown == [[True, True], [False, True]]  # nobody knows whose one is that was given back
+    assert opened.queue.open_on(unheard, "ann") is None and opened.queue.open_on(unheard, "ben").look == "second"
     asyncio.run(opened.close())
 
 

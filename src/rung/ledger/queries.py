@@ -89,7 +89,7 @@ def judge(connection: Connection, verdict: Verdict, at: datetime) -> Row:
     told = select(exists().where(verdicts.c.decision == row["seq"], verdicts.c.due.is_not(None)))
     tell = row["outcome"] == Outcome.REVIEW.value or overturned or connection.execute(told).scalar()
     judged = {"decision": row["seq"], "workload": row["workload"], "at": micros(at), "due": micros(at) if tell else None}
-    return {**judged, "overturned": overturned, "body": body, "score": verdict.score}
+    return {**judged, "by": plain(verdict.by), "overturned": overturned, "body": body, "score": verdict.score}
 
 
 def settled(connection: Connection, workload: str) -> list[tuple[Record, Verdict]]:

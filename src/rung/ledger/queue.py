@@ -74,7 +74,7 @@ class Queue:
     def take(self, workload: str, by: str, now: datetime, until: datetime) -> Review | None:
         """The one that has waited longest of those that are free, held from now on; None if none is.
 
-        A second look is not for whoever settled the first.
+        A second look is not for whoever has said anything of the case.
         """
         first = select(_c.seq).where(_open(), _c.workload == plain(workload), _free(by, now), _fit(by))
         first = first.order_by(_c.at, _c.seq).limit(1).with_for_update(skip_locked=True)
@@ -143,19 +143,20 @@ class Queue:
             _note(connection, now, by, "case discarded", verdict.decision, note)
 
     def reopen(self, seq: int, by: str, now: datetime, until: datetime, since: datetime) -> Review:
-        """Take back what the same person settled or discarded since then, and nobody has settled anew: it counts no more, and its
-        answer is the draft. Raises ReviewTaken."""
+        """Take back what the same person settled or discarded since then, and nobody else has settled anew: nothing they said
+        from that on counts, and their answer is the draft. Raises ReviewTaken."""
         with self._change() as connection:
             mine = update(reviews).where(_c.seq == seq, _c.settled_by == plain(by), _c.settled_at >= micros(since))
-            if connection.execute(mine.values(settled_at=None, settled_by=None, wrong=None, **_held(by, until))).rowcount == 0:
+            if connection.execute(mine.values(**_held(by, until))).rowcount == 0:
                 raise _taken(connection, seq, now, back=by)
             review = connection.execute(select(reviews).where(_c.seq == seq)).mappings().one()
-            again = delete(reviews).where(_c.decision == review["decision"], _second(), _open(), _c.seq != seq)
-            connection.execute(again.where(_c.holder == ""))  # it was to be looked at again as it was settled
+            again = delete(reviews).where(_c.decision == review["decision"], _second(), _open(), _c.until < micros(now))
+            connection.execute(again)  # it was to be looked at again as it was settled
             body = review["body"] or _withdraw(connection, review, by, micros(now))
             answer = decode(body, Verdict).answer if body else None
             draft = _draft(by, answer) if answer else {}  # what was put aside has its own
-            connection.execute(update(reviews).where(_c.seq == seq).values(body=None, **draft))
+            unsaid = {"settled_at": None, "settled_by": None, "wrong": None, "body": None}
+            connection.execute(update(reviews).where(_c.seq == seq).values(**unsaid, **draft))
             _note(connection, now, by, "review reopened", _one(connection, seq).record.decision.id)
             return _one(connection, seq, by)
 
@@ -276,20 +277,18 @@ class Queue:
 
 
 def _withdraw(connection: Connection, review: Mapping[Any, Any], by: str, now: int) -> bytes | None:
-    """Let what somebody settled or discarded count no more, and tell whoever may have heard of it. Gives it back. Raises
-    ReviewTaken if somebody else has settled the decision since."""
+    """Let what somebody settled or discarded, and said since, count no more, and tell whoever may have heard. Gives the last
+    back. Raises ReviewTaken if somebody else has settled the decision since."""
     c, second = verdicts.c, review["look"] == "second"
     same = c.discarded == "second" if second else c.discarded.is_distinct_from("second")
-    last = select(c.seq, c.body).where(c.decision == review["decision"], c.withdrawn_at.is_(None), same)
-    row = connection.execute(last.order_by(c.seq.desc()).limit(1)).one_or_none()
-    if row is None:
-        return None
-    who = decode(row[1], Verdict).by
-    if plain(who) != plain(by):
-        raise ReviewTaken(f"{who} has settled it anew since. Next: take another one.")
+    valid = c.decision == review["decision"], c.withdrawn_at.is_(None), same
+    first = select(func.min(c.seq)).where(*valid, c.by == plain(by), c.at == review["settled_at"]).scalar_subquery()
+    said = connection.execute(select(c.seq, c.by, c.body).where(*valid, c.seq >= first).order_by(c.seq)).all()
+    if others := [who for _, who, _ in said if who != plain(by)]:
+        raise ReviewTaken(f"{others[-1]} has settled it anew since. Next: take another one.")
     due = case((c.due != c.at, now), else_=None)  # somebody was told, or may have been: one tried
-    connection.execute(update(verdicts).where(c.seq == row[0]).values(withdrawn_at=now, due=due))
-    return row[1]
+    connection.execute(update(verdicts).where(c.seq.in_([seq for seq, _, _ in said])).values(withdrawn_at=now, due=due))
+    return said[-1][2] if said else None
 
 
 def _note(connection: Connection, now: datetime, by: str, what: str, decision: str, why: str = "") -> None:
@@ -331,9 +330,10 @@ def _free(by: str, now: datetime) -> ColumnElement[bool]:
 
 
 def _fit(by: str) -> ColumnElement[bool]:
-    """Not a second look at what the same person settled."""
-    first = exists().where(_other.c.decision == _c.decision, _other.c.look != "second", _other.c.settled_by == plain(by))
-    return or_(~_second(), ~first)
+    """Not a second look at what the same person said anything of, even if they took it back."""
+    c = verdicts.c
+    said = exists().where(c.decision == _c.decision, c.by == plain(by), c.discarded.is_distinct_from("second"))
+    return or_(~_second(), ~said)
 
 
 def _held(by: str, until: datetime) -> Row:
@@ -362,7 +362,7 @@ def _one(connection: Connection, seq: int, by: str = "") -> Review:
 
 
 def _review(row: Mapping[Any, Any], by: str) -> Review:
-    draft = row["draft"] if row["drafted_by"] == plain(by) else None
+    draft = row["draft"] if row["drafted_by"] in (None, plain(by)) else None
     return Review(
         row["seq"],
         decode(row["record"], Record),
@@ -387,5 +387,5 @@ def _taken(connection: Connection, seq: int, now: datetime, back: str = "") -> R
     if row["settled_at"] is not None:
         return ReviewTaken(f"{row['settled_by'] or 'Somebody'} has settled this already. Next: take another one.")
     if row["until"] < micros(now) or not row["holder"]:
-        return ReviewTaken("This second look is for somebody else than who settled the first. Next: take another one.")
+        return ReviewTaken("This second look is for somebody who has said nothing of the case. Next: take another one.")
     return ReviewTaken(f"{row['holder']} is looking at this one. Next: take another one.")

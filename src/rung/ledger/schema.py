@@ -64,6 +64,7 @@ verdicts = Table(
     Column("score", Double),
     Column("withdrawn_at", BigInteger),  # from then on it counts for nothing; the row stays
     Column("workload", Text, nullable=False, server_default=""),
+    Column("by", Text, nullable=False, server_default=""),
     Column("discarded", Text),  # the look that was put aside: the row holds who and why, is no verdict, and never counts
     Column("due", BigInteger),  # since when whoever asked is to be told of it, or that it was taken back; 0 once they are
     Index("verdicts_by_decision", "decision", "seq"),
@@ -86,7 +87,7 @@ reviews = Table(
     Column("holder", Text, nullable=False, server_default=""),
     Column("until", BigInteger, nullable=False, server_default="0"),
     Column("draft", LargeBinary),
-    Column("drafted_by", Text),  # nobody else is shown it
+    Column("drafted_by", Text),  # nobody else is shown it; of some old ones nobody knows
     Column("settled_at", BigInteger),
     Column("settled_by", Text),
     Column("wrong", Boolean),

@@ -1,4 +1,4 @@
-"""Verdicts that callers are told by themselves, cases put aside as rows, and whose draft one is."""
+"""Whose a verdict is and whether its caller was told, cases put aside as rows, and whose draft one is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 
 import sqlalchemy as sa
 from alembic import op
+
+from rung.ledger.rows import plain
 
 revision = "0006"
 down_revision = "0005"
@@ -25,23 +27,28 @@ WHERE r.look = 'unsure' AND r.settled_at IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.decision = r.decision AND v.withdrawn_at IS NULL)
 """
 _KEEP = """
-INSERT INTO verdicts (decision, workload, at, overturned, body, discarded)
-VALUES (:decision, :workload, :at, :overturned, :body, 'unsure')
+INSERT INTO verdicts (decision, workload, at, overturned, body, "by", discarded)
+VALUES (:decision, :workload, :at, :overturned, :body, :by, 'unsure')
 """
+_DRAFTED = "UPDATE reviews SET drafted_by = NULLIF(holder, '') WHERE draft IS NOT NULL"  # some were given back
 
 
 def upgrade() -> None:
     """Keep with each verdict what was kept with its review."""
     op.add_column("verdicts", sa.Column("workload", sa.Text, nullable=False, server_default=""))
+    op.add_column("verdicts", sa.Column("by", sa.Text, nullable=False, server_default=""))
     op.add_column("verdicts", sa.Column("discarded", sa.Text))
     op.add_column("verdicts", sa.Column("due", sa.BigInteger))
     op.add_column("reviews", sa.Column("drafted_by", sa.Text))
-    for statement in (_WORKLOAD, _TOLD, _UNTOLD, "UPDATE reviews SET drafted_by = holder WHERE draft IS NOT NULL"):
+    for statement in (_WORKLOAD, _TOLD, _UNTOLD, _DRAFTED):
         op.execute(statement)
     connection = op.get_bind()
+    given = connection.exec_driver_sql("SELECT seq, body FROM verdicts")
+    if known := [{"seq": seq, "by": plain(json.loads(body)["by"])} for seq, body in given]:
+        connection.execute(sa.text('UPDATE verdicts SET "by" = :by WHERE seq = :seq'), known)
     for decision, workload, at, by, id_ in connection.exec_driver_sql(_DISCARDED).all():
         body = json.dumps({"decision": id_, "answer": {}, "by": by}).encode()
-        row = {"decision": decision, "workload": workload, "at": at, "overturned": False, "body": body}
+        row = {"decision": decision, "workload": workload, "at": at, "overturned": False, "body": body, "by": by}
         connection.execute(sa.text(_KEEP), row)
     op.create_index("verdicts_due", "verdicts", ["workload", "due"])
     op.drop_index("reviews_untold", "reviews")

@@ -17,6 +17,7 @@ from rung.cascade import PERSON
 from rung.core import Decision, Fields, Outcome, same
 from rung.gateway.pages.attempts import pieces, steps
 from rung.gateway.pages.site import Site
+from rung.gateway.pages.visitors import Visitor
 from rung.gateway.pages.words import value
 from rung.gateway.refusal import Refusal
 from rung.ledger import Found, Ledger, Record, Said, Search, UnknownDecision
@@ -75,7 +76,7 @@ def routes(site: Site) -> list[Route]:
 
     async def show_one(request: Request) -> Response:
         live = site.live(request)
-        found = await asyncio.to_thread(_open, site.ledger, live.workload, request.path_params["id"], request.state.visitor.name)
+        found = await asyncio.to_thread(_open, site.ledger, live.workload, request.path_params["id"], request.state.visitor)
         level = live.level if found["record"].decision.release == live.release else None
         decision: Decision = found["record"].decision
         return site.render(
@@ -109,15 +110,15 @@ def _find(ledger: Ledger, live: Live, wanted: Search, before: str | None) -> tup
     return found, [*dict.fromkeys([live.release, *([trial.release] if trial else []), *reversed(promoted)])]
 
 
-def _open(ledger: Ledger, workload: Workload, decision_id: str, visitor: str) -> dict[str, Any]:
-    """What is known of a decision. Whoever is to look at it again, blind, does not see here what was settled."""
+def _open(ledger: Ledger, workload: Workload, decision_id: str, visitor: Visitor) -> dict[str, Any]:
+    """What is known of a decision. Whoever may look at it again, blind, does not see here what was settled; an admin neither."""
     record = ledger.find(decision_id)
     if record is None or record.workload != workload.name:
         raise Refusal(404, "decision_not_found", f"There is no decision {decision_id[:100]!r} here.")
-    review = ledger.queue.open_on(decision_id, visitor)
+    review = ledger.queue.open_on(decision_id, visitor.name)
     answer = best_attempt(record.decision).answer
     copied = open_finder(workload)(record.case.text, {} if answer is None else answer.fields)
-    blind = ledger.queue.blind(decision_id, visitor)
+    blind = visitor.may("reviewer") and ledger.queue.blind(decision_id, visitor.name)
     said: Sequence[Said] = () if blind else ledger.history(decision_id)
     told = {"review": review, "blind": blind, "said": said, "came": None if blind else ledger.conclusion(decision_id)}
     return {"record": record, "pieces": [*pieces(record.case.text, copied)], **told}

@@ -18,7 +18,7 @@ from quality import show
 from stage import PEERS, arguments, interval, read_table, verdict, write_workload
 
 from rung.cascade.promise import Judged
-from rung.evaluation import climb, judge
+from rung.evaluation import Agreed, climb, judge
 from rung.gold import Shares, read_gold, split
 from rung.models.building import build_own
 from rung.models.encoder import Encoder, open_encoder, read_weights
@@ -27,7 +27,7 @@ from rung.training.heads import Reading, train_heads
 from rung.training.lessons import prepare
 from rung.training.recipes import finetune
 from rung.training.tagging import train_tagger
-from rung.workflows.judging import Study, agreed, calibrate, examples, open_draft
+from rung.workflows.judging import Study, calibrate, examples, open_draft
 from rung.workflows.progress import silent
 from rung.workflows.specialists import train_specialists
 from rung.workload import Field, SpecialistTier, Workload
@@ -99,9 +99,9 @@ def banking(workload: Workload, tiers: Sequence[SpecialistTier], encoder: Encode
     gold = read_gold(workload)
     parts = split(gold)
     share = Shares().without_test().calibration
-    judging = agreed(gold, parts.calibration), agreed(gold, parts.test)
-    study = Study(gold, parts, examples(gold, parts.train), *judging, share)
-    counts = " / ".join(f"{len(part):,}" for part in (study.training, *judging))
+    training, calibrating, test = (examples(gold, part) for part in (parts.train, parts.calibration, parts.test))
+    study = Study(gold, parts, training, [Agreed(one.case, one.expected) for one in calibrating], test, share)
+    counts = " / ".join(f"{len(part):,}" for part in (training, calibrating, test))
     print(f"\nBanking77: {counts} train / calibration / test cases")
     print(f"  limits for finetune: accuracy {ACCURACY:.0%}, answered {AT_TWO:.0%} at a promise of 2 %, {AT_ONE:.0%} at 1 %")
     for tier in tiers:

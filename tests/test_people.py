@@ -81,6 +81,9 @@ def test_a_person_is_added_changed_and_removed_and_each_change_is_noted(
 def test_keys_are_made_with_a_role_and_revoked_and_it_is_noted(folder: Path, rung: Caller) -> None:
     assert rung("keys", "add", folder, "web").status == rung("keys", "add", folder, "desk", "--role", "reviewer").status == 0
     assert rung("keys", "revoke", folder, "web").status == 0
+    told = rung("keys", "list", folder)
+    assert [line.split()[:2] for line in told.out.splitlines()] == [["web", "caller"], ["desk", "reviewer"]]
+    assert "role cannot be changed" in told.err and "revoke" in told.err
     listed = rung("keys", "list", folder, "--json").document
     assert [(one["name"], one["role"], one["revoked"] is None) for one in listed] == [
         ("web", "caller", False),

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 Fields = Mapping[str, Any]
+Role = Literal["viewer", "reviewer", "operator", "admin"]  # of a person: each may do what those before it may
+KeyRole = Literal["viewer", "caller", "reviewer"]  # of a program: likewise
 
 
 class RungError(Exception):

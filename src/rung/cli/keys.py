@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from rung.cli.arguments import File, Json
+from rung.cli.arguments import File, Json, named, note
 from rung.cli.console import hint, say, say_json
-from rung.cli.people import KeyRole, named, note
 from rung.cli.standing import at_home
+from rung.core import KeyRole
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the gateway.")
 
@@ -45,6 +45,7 @@ def list_keys(file: File, json_: Json = False) -> None:
     for key in found:
         ended = f", revoked {key['revoked']}" if key["revoked"] else ""
         say(f"{key['name']:<30} {key['role']:<9} made {key['added']}{ended}")
+    hint("a key's role cannot be changed: rung keys revoke it, and rung keys add one of the same name with another --role")
 
 
 @keys.command("revoke")

@@ -5,25 +5,22 @@ from __future__ import annotations
 import getpass
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rung.cli.arguments import File, Json, user
+from rung.cli.arguments import File, Json, named, note
 from rung.cli.console import hint, path_of, say, say_json
 from rung.cli.standing import at_home, home_of
+from rung.core import Role
 
 if TYPE_CHECKING:
     from rung.ledger.people import People
 
-Role = Literal["viewer", "reviewer", "operator", "admin"]
-KeyRole = Literal["viewer", "caller", "reviewer"]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Who: the name that they sign in with, and that their actions carry.")]
 May = Annotated[
     Role, typer.Argument(metavar="ROLE", help="viewer, reviewer, operator or admin; each may do what those before may.")
 ]
-
-LONGEST = 100  # characters of a name
 
 people = typer.Typer(no_args_is_help=True, help="Who may sign in to the pages, and what they may do.")
 
@@ -91,21 +88,6 @@ def remove_person(file: File, name: Name) -> None:
 
 def _people(file: File) -> People:
     return at_home(file)[1].people  # whatever is wrong with the file today: somebody may have to be shut out at once
-
-
-def named(name: str) -> str:
-    """A name that can be told from others by reading it."""
-    name = name.strip()
-    if not name or len(name) > LONGEST or not name.isprintable():
-        raise typer.BadParameter(f"must be 1 to {LONGEST} characters that can be seen", param_hint="NAME")
-    return name
-
-
-def note(kept: People, what: str, name: str, detail: str = "") -> None:
-    """Keep that whoever runs this did something to what has this name."""
-    from rung.ledger import Action
-
-    kept.note(Action(datetime.now(UTC), user(), what, name, detail))
 
 
 def _password(name: str) -> str:

@@ -7,12 +7,13 @@ import hashlib
 import re
 import secrets
 import time
+from typing import get_args
 
 from rung.gateway.refusal import Refusal
 from rung.ledger import Key, KeyRole, Ledger
 
 REMEMBERED = 10.0  # seconds a key stays good without being looked up again: as long may a revoked one still work
-ROLES: tuple[KeyRole, ...] = ("viewer", "caller", "reviewer")  # each may do what those before it may
+ROLES: tuple[KeyRole, ...] = get_args(KeyRole)
 
 _SHOWN = re.compile(r"[Bb]earer +(rung-[A-Za-z0-9_-]{43})")
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from rung.core import Case, Decision, Fields, Outcome, RungError, Verdict
+from rung.core import Case, Decision, Fields, KeyRole, Outcome, Role, RungError, Verdict
 
 Kind = Literal["shadow", "canary", "ab"]
 Look = Literal["unsure", "sample", "second"]
-Role = Literal["viewer", "reviewer", "operator", "admin"]
-KeyRole = Literal["viewer", "caller", "reviewer"]
 Arm = Literal["live", "challenger"]
 OF_KEYS = "key:"  # begins what a key's doings are recorded under, and no person's name
 

@@ -10,6 +10,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from starlette.responses import Response
 from rung.gateway.refusal import Refusal
 from rung.ledger import Action, Ledger, Role
 
-ROLES: tuple[Role, ...] = ("viewer", "reviewer", "operator", "admin")  # each may do what those before it may
+ROLES: tuple[Role, ...] = get_args(Role)
 COOKIE = "rung-session"
 LASTS = timedelta(hours=12)  # a working day: then the password is asked for again
 SHORTEST = 10  # characters of a password

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, text
 
 from gateway_stage import RELEASE, FakeLive, workload
 from records import NOON, accepted, record, settle
 from rung.core import Case, Verdict
 from rung.gateway.watching import Watch
-from rung.ledger import Alarm, Drawn, Ledger, Promotion, Record
+from rung.ledger import Alarm, Drawn, Ledger, LedgerError, Promotion, Record
 from rung.monitor import stream as streams
 from rung.monitor.standings import OVERDUE, WHOLE, counting, standings
 from rung.monitor.stream import Stream
@@ -163,6 +164,51 @@ def test_a_policy_that_cannot_be_followed_says_why(tmp_path: Path, ledger: Ledge
     asyncio.run(looking.look())
     (action,) = ledger.people.actions()
     assert action.by == "rung watch" and "could not be rolled back" in action.detail
+
+
+def acts(ledger: Ledger) -> list[str]:
+    return [action.detail for action in ledger.people.actions() if action.by == "rung watch"]
+
+
+def test_what_could_not_be_done_for_the_ledger_is_tried_again_at_the_next_look(
+    tmp_path: Path, ledger: Ledger, ledger_url: str
+) -> None:
+    looking, live = watch(tmp_path, ledger, on_broken="roll_back")
+    live.home = tmp_path
+    ledger.promote(Promotion("support", RELEASE, NOON, "ann", ""), None, {})
+    reviewed(ledger, 30, 60)
+    beside = create_engine(ledger_url)
+    with beside.begin() as connection:
+        connection.execute(text("ALTER TABLE actions RENAME TO elsewhere"))
+    with pytest.raises(LedgerError):
+        asyncio.run(looking.look())
+    with beside.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO actions"))
+    beside.dispose()
+    for _ in range(2):
+        asyncio.run(looking.look())
+    (done,) = acts(ledger)  # and then no more, before twice as much is known
+    assert "could not be rolled back" in done
+
+
+def test_of_gateways_that_share_a_ledger_the_one_that_rang_acts_and_another_where_it_was_stopped(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.promote(Promotion("support", RELEASE, NOON, "ann", ""), None, {})
+    reviewed(ledger, 30, 60)
+    rang, _ = watch(tmp_path, ledger, on_broken="roll_back")
+    asyncio.run(rang.look())  # and is stopped: it has no home, so it did nothing
+    other, live = watch(tmp_path, ledger, on_broken="roll_back")
+    live.home = tmp_path
+    asyncio.run(other.look())
+    assert acts(ledger) == []  # somebody may be at it
+    monkeypatch.setattr("rung.gateway.watching.LEFT", timedelta(0))
+    asyncio.run(other.look())
+    assert len(acts(ledger)) == 1
+    third, live = watch(tmp_path, ledger, on_broken="roll_back")
+    live.home = tmp_path
+    asyncio.run(third.look())
+    assert len(acts(ledger)) == 1  # it is on record that somebody acted on this release
 
 
 # The stream of cases

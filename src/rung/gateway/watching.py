@@ -33,7 +33,7 @@ RENEWED = 60.0  # seconds until what nobody has added to is judged anew: a verdi
 AGAIN = 300.0  # seconds until an alarm that nobody could be told of is told again
 GRACE = timedelta(seconds=10)  # in which a person may take back what they settled
 STALE = timedelta(days=1)  # what nobody could be told of for so long is not told: a new webhook does not get all there ever was
-LEFT = timedelta(seconds=PATIENCE + 60)  # until another gateway than that which rang acts, if nobody did: it may have been stopped
+LEFT = timedelta(seconds=PATIENCE + 60)  # until another gateway than that which rang acts if nobody did: it may have stopped
 ACTOR = "rung watch"
 CALM = 0.05  # a signal whose p-value is above this in a window of new cases alone rings no more
 
@@ -88,8 +88,8 @@ class Watch:
         self.ringing = await asyncio.to_thread(self._ledger.alarms.list, self.live.workload.name, True)
 
     def _is_due(self, release: str, evidence: int) -> bool:
-        """Whether this gateway is to act: that which rang, until it did, and then on twice the evidence; another one if nobody did
-        for long enough."""
+        """Whether this gateway is to act: that which rang until it did, then on twice the evidence; another if nobody did for
+        long."""
         if self._acted[0] == release or self._rang == release:
             return evidence >= 2 * self._acted[1]
         name, subject = self.live.workload.name, self._subject(release)
@@ -185,9 +185,8 @@ class Watch:
         name, policy, home = self.live.workload.name, self.live.workload.review.on_broken, self.live.home
         if policy == "alarm" or home is None:
             return
-        done = await (
-            asyncio.to_thread(self._roll_back, broken.sentence, release) if policy == "roll_back" else self._tighten(broken.sentence)
-        )
+        why = broken.sentence
+        done = await (asyncio.to_thread(self._roll_back, why, release) if policy == "roll_back" else self._tighten(why))
         _log.warning("%s: %s", name, done)
         await asyncio.to_thread(self._ledger.people.note, Action(datetime.now(UTC), ACTOR, policy, self._subject(release), done))
 

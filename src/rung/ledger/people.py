@@ -102,10 +102,11 @@ class People:
         with self._transaction() as connection:
             connection.execute(insert(actions), {**said, "at": micros(action.at)})
 
-    def actions(self, limit: int = 200) -> Sequence[Action]:
-        """What was done, newest first."""
+    def actions(self, limit: int = 200, by: str | None = None) -> Sequence[Action]:
+        """What was done, by somebody or by anybody, newest first."""
         c = actions.c
         query = select(c.at, c.by, c.what, c.subject, c.detail).order_by(c.seq.desc()).limit(limit)
+        query = query if by is None else query.where(c.by == plain(by))
         with self._transaction() as connection:
             return [Action(moment(at), *said) for at, *said in connection.execute(query)]
 

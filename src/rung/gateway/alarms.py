@@ -30,6 +30,7 @@ from rung.workload import Email, Webhook
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try, and twice as many before the third
+REFUSALS = (400, 409, 413, 415, 422)  # answers that are about the document, and not about the address or the signature
 SECONDS = 10.0  # that a webhook has for its answer, and a mail server for each of its own; all of those within three times that
 SIGNATURE = "x-rung-signature"
 
@@ -136,7 +137,7 @@ async def _post(webhook: Webhook, said: Mapping[str, Any]) -> Failure | None:
         return None
     where = " (a redirect, which is not followed)" if 300 <= status < 400 else ""
     passing = status in (408, 429) or status >= 500
-    return Failure(f"HTTP {status}{where}", passing, refused=status >= 400 and not passing)
+    return Failure(f"HTTP {status}{where}", passing, refused=status in REFUSALS)
 
 
 async def _mail(email: Email, alarm: Alarm) -> Failure | None:

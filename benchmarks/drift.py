@@ -1,145 +1,285 @@
-"""Drift on Banking77: false alarms over months of stable traffic, and cases until an intent that never came before is found.
+"""Drift on Banking77: months of traffic with a false alarm, and cases until an intent that never came before is found.
 
-Traffic is the set's own texts, none twice, in random order; what the signals see is what the encoder, a small classifier and a
-tier's threshold make of them. A twentieth of the answers is reviewed. A new intent is held out of everything before.
+The watch's own `Stream` reads simulated decisions: texts of the set, drawn with replacement (a month has more cases than the
+set), answered by a small classifier that learnt from others; a fiftieth is reviewed. By the clock: at three in the afternoon
+nineteen times as many cases come as at three at night, every intent has an hour of its own at which its share is up to twenty
+times that of twelve hours later, four come from ten at night to six alone and four from nine to five alone. Every day is like
+the others.
+
+A month is a week of reference and `LOOKS` looks at random hours, which share the month's 5 %: in production there are as many
+as cases come, and each has less. A new intent is held out of everything, and is a twentieth of the cases from a random moment on;
+then looks come as in production. Of days that no window would see, none is simulated.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from stage import arguments, interval, read_table, verdict
 
+from rung.core import Case, Decision, Outcome
+from rung.ledger import Arrival, Record
 from rung.models.encoder import open_encoder
+from rung.monitor import stream as streams
 from rung.monitor.cases import Cases
 from rung.monitor.drift import EVERY, REFERENCE, WINDOW, budget, compare
+from rung.monitor.stream import DAY, PAUSE, WEEK, Sight, Stream
 
-GOLD = 3000  # cases that the classifier learns from
-MONTH = 3000  # cases in a simulated month of stable traffic
+GOLD = 3000  # texts that the classifier learns from
 ALARMS, NEW, WITHIN = 0.05, 0.05, 1000  # the limits: of months, and the share of traffic found within so many cases
-MONTHLY = (10_000, 100_000, 1_000_000)  # cases a month, by which a look's level follows where a new intent is looked for
-LONGEST = 2000  # cases after which a search is given up
-INTENTS, RUNS, DRAWS = 16, 8, 3
+MONTHLY = (10_000, 100_000, 1_000_000)  # cases a month
+LOOKS = 6  # in a month of stable traffic
+REVIEWED = 0.02
+INTENTS, RUNS, DRAWS = 16, 2, 3
+BEGIN = datetime(2026, 11, 2, tzinfo=UTC)
+SLOT = timedelta(minutes=10)  # in which the mix does not change: it does within an hour
+NIGHTLY, OFFICE = 4, 4  # intents that come from ten to six, and from nine to five
+STEP = 10  # cases between two of the watch's questions whether it is time for a look
 
 
 @dataclass(frozen=True)
 class Pool:
     """Everything known of every text."""
 
+    texts: Sequence[str]
     embeddings: NDArray[np.float32]
     intents: NDArray[Any]
-    lengths: NDArray[np.int64]
+
+
+class Review(NamedTuple):
+    """What the stream asks of a reviewed answer."""
+
+    release: str
+    confidence: float
+    wrong: bool
+    at: datetime
+
+
+@dataclass
+class Traffic:
+    """A ledger of as much as a `Stream` reads, and what writes into it: so many cases a month of every intent but one."""
+
+    pool: Pool
+    monthly: int
+    held: str | None
+    chance: np.random.Generator
+    arrivals: list[Arrival] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
+    visible: int = 0
+
+    def __post_init__(self) -> None:
+        """The classifier is the nearest mean; the texts that it learnt from do not come."""
+        pool, old = self.pool, self.chance.permutation(np.flatnonzero(self.pool.intents != self.held))
+        gold, rest = old[:GOLD], old[GOLD:]
+        self.names = self.chance.permutation(np.unique(pool.intents[gold]))
+        means = np.stack([pool.embeddings[gold[pool.intents[gold] == name]].mean(axis=0) for name in self.names])
+        scores = 25 * pool.embeddings @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        self.confidences = (shares.max(axis=1) / shares.sum(axis=1)).astype(np.float64)
+        self.labels = self.names[scores.argmax(axis=1)]
+        self.of = [rest[pool.intents[rest] == name] for name in self.names]
+        self.fresh = list(self.chance.permutation(np.flatnonzero(pool.intents == self.held)))
+        self.phases = self.chance.uniform(0, 24, len(self.names))
+        self.rows: list[int] = []
+        self.queue = self
+
+    def bring(self, since: datetime, until: datetime, new: float = 0.0, most: int = sys.maxsize) -> None:
+        """The cases of this time; a share of them of the new intent, of which none comes twice."""
+        brought = 0
+        while since < until and brought < most:
+            clock = (since - BEGIN) % DAY / timedelta(hours=1)
+            volume = self.monthly / 30 * (SLOT / DAY) * (1 + 0.9 * np.sin(2 * np.pi * (clock - 9) / 24))
+            weights = np.array([len(texts) for texts in self.of]) * np.exp(1.5 * np.cos(2 * np.pi * (clock - self.phases) / 24))
+            weights[:NIGHTLY] *= clock < 6 or clock >= 22
+            weights[NIGHTLY : NIGHTLY + OFFICE] *= 9 <= clock < 17
+            count = min(int(self.chance.poisson(volume)), most - brought)
+            intents = self.chance.choice(len(weights), count, p=weights / weights.sum())
+            places, moments = self.chance.random((2, count))
+            rows = [
+                int(self.of[intent][int(place * len(self.of[intent]))]) for intent, place in zip(intents, places, strict=True)
+            ]
+            for row, moment, fresh in zip(
+                rows, np.sort(moments).tolist(), (self.chance.random(count) < new).tolist(), strict=True
+            ):
+                self._arrive(self.fresh.pop() if fresh and self.fresh else row, since + moment * SLOT)
+            since, brought = since + SLOT, brought + count
+
+    def _arrive(self, row: int, at: datetime) -> None:
+        self.arrivals.append(Arrival(len(self.rows) + 1, f"{len(self.rows):028x}", at))
+        self.rows.append(row)
+        if len(self.rows) % round(1 / REVIEWED) == 0:
+            wrong = bool(self.labels[row] != self.pool.intents[row])
+            self.reviews.append(Review("r", float(self.confidences[row]), wrong, at))
+
+    def arrived(self, workload: str, release: str, since: datetime, after: int, limit: int) -> Sequence[Arrival]:
+        return self.arrivals[after : min(after + limit, self.visible)]
+
+    def find_all(self, ids: Sequence[str]) -> Mapping[str, Record]:
+        return {id_: self._record(id_) for id_ in ids}
+
+    def reviewed(self, workload: str, since: datetime | None = None) -> Sequence[Review]:
+        return [one for one in self.reviews if since is None or one.at >= since]
+
+    def _record(self, id_: str) -> Record:
+        row, at = self.rows[int(id_, 16)], self.arrivals[int(id_, 16)].at
+        sure, label = float(self.confidences[row]), {"intent": str(self.labels[row])}
+        tier = "encoder" if sure >= 0.5 else "person"
+        decision = Decision(id_, Outcome.ACCEPTED, label, sure, tier, "r", 0.0, 0.0, ())
+        return Record("banking77", Case(self.pool.texts[row], id=id_), decision, at)
+
+    def watch(self, folder: str) -> Stream:
+        """A stream that has its reference."""
+        places = {text: place for place, text in enumerate(self.pool.texts)}
+        workload = SimpleNamespace(name="banking77", fields=[SimpleNamespace(name="intent", fill="label")])
+        stream = Stream(
+            cast(Any, self),
+            cast(Any, workload),
+            f"{len(list(Path(folder).iterdir()))}",
+            BEGIN,
+            lambda texts: self.pool.embeddings[[places[text] for text in texts]],
+            Path(folder),
+        )
+        end = BEGIN + max(WEEK, 30 * DAY * 1.1 * REFERENCE / self.monthly)
+        self.bring(BEGIN, end)
+        self.see(stream, end)
+        assert stream.reference is not None
+        return stream
+
+    def see(self, stream: Stream, now: datetime) -> Sight | None:
+        """Look at all that came until now."""
+        self.visible = len(self.arrivals)
+        return stream.look(now)
+
+    @property
+    def enough(self) -> timedelta:
+        """As long as any window reaches back."""
+        return max(1.1 * DAY, 30 * DAY * 2 * WINDOW / self.monthly)
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--months", type=int, default=200)
+    parser.add_argument("--months", type=int, default=15, help="at each volume")
     given = parser.parse_args()
     rows = read_table(given.data, "banking77")
     if rows is None:
         return
     texts = [text for part in rows for text, _ in part]
     intents = np.array([label for part in rows for _, label in part])
-    pool = Pool(open_encoder().embed(texts), intents, np.array([len(text) for text in texts]))
-    print(
-        f"{len(texts):,} texts, {len(set(intents.tolist()))} intents; reference {REFERENCE:,}, the last {WINDOW:,} every {EVERY}"
-    )
-    chance = np.random.default_rng(0)
-    held = chance.choice(np.unique(intents), INTENTS, replace=False).tolist()
-    find_new(pool, held)
+    pool = Pool(texts, open_encoder().embed(texts), intents)
+    print(f"{len(texts):,} texts, {len(set(intents.tolist()))} intents; reference {REFERENCE:,}, windows of {WINDOW:,}")
+    held = np.random.default_rng(0).choice(np.unique(intents), INTENTS, replace=False).tolist()
+    for monthly in MONTHLY:
+        find_new(pool, held, monthly)
     compare_tests(pool, held)
-    stay_stable(pool, given.months)
+    months = given.months * len(MONTHLY)
+    alarms = sum(stay_stable(pool, given.months, monthly) for monthly in MONTHLY)
+    print(f"together {interval(alarms, months)} of {months} months ", end="")
+    print(f"(limit {ALARMS:.0%} {verdict(alarms / months, ALARMS, at_most=True)})")
 
 
-def stay_stable(pool: Pool, months: int) -> None:
-    alarms, signals, looks, began = 0, list[str](), list(range(WINDOW, MONTH + 1, EVERY)), time.perf_counter()
+def stay_stable(pool: Pool, months: int, monthly: int) -> int:
+    """In how many months a look rings; and in how many the last cases would, were they compared with those of all hours."""
+    alarms, blind, signals, spent, looks = 0, 0, list[str](), 0.0, 0
+    streams.PAUSE = DAY  # no look but those that are meant
     for month in range(months):
-        order = np.random.default_rng([1, month]).permutation(len(pool.intents))
-        seen = classify(pool, order, order[:GOLD])
-        past, traffic = part(seen, GOLD, GOLD + REFERENCE), GOLD + REFERENCE
-        drifted = [
-            finding.signal
-            for at in looks
-            for finding in compare(past, part(seen, traffic + at - WINDOW, traffic + at), budget(30 / len(looks)))
-            if finding.drifted
-        ]
-        alarms += bool(drifted)
-        signals += sorted(set(drifted))
-        if sys.stdout.isatty():
-            print(f"\r{month + 1} months, {alarms} with a false alarm", end="", flush=True)
-    spent = (time.perf_counter() - began) / months / len(looks)
-    print(f"\rstable months with a false alarm {interval(alarms, months)} of {months}, {len(looks)} looks each ", end="")
-    reached = verdict(alarms / months, ALARMS, at_most=True)
-    print(f"(limit {ALARMS:.0%} {reached}); by {signals or 'no signal'}; {spent:.2f} s a look")
+        chance = np.random.default_rng([1, month, monthly])
+        with TemporaryDirectory() as folder:
+            traffic = Traffic(pool, monthly, None, chance)
+            stream = traffic.watch(folder)
+            past, closed, drifted, rang = cast(Cases, stream.reference), traffic.arrivals[-1].at, set[str](), False
+            for at in closed + 30 * DAY * np.arange(1, LOOKS + 1) / LOOKS - DAY * chance.random(LOOKS):
+                traffic.bring(at - min(traffic.enough, at - traffic.arrivals[-1].at), at)
+                began = time.process_time()
+                sight = traffic.see(stream, at)
+                spent, looks = spent + time.process_time() - began, looks + 1
+                assert sight is not None and len(sight.decisions) == 2 * WINDOW
+                drifted |= {one.signal for one in sight.findings if one.drifted}
+                last = pool.embeddings[[traffic.rows[int(id_, 16)] for id_ in sight.decisions[-WINDOW:]]]
+                level = budget((at - closed) / DAY) / 2
+                rang |= compare(Cases(embeddings=past.embeddings), Cases(embeddings=last), 0.0)[0].p <= level
+                closed = at
+        alarms, blind, signals = alarms + bool(drifted), blind + rang, signals + sorted(drifted)
+        progress(f"{month + 1} months, {alarms} with a false alarm")
+    print(f"{monthly:,} cases a month: stable months with a false alarm {interval(alarms, months)} of {months}, ", end="")
+    print(f"{LOOKS} looks each, by {signals or 'no signal'}; {spent / looks:.2f} s of a processor a look;", end="")
+    print(f" were the last {WINDOW:,} compared with the reference's cases of all hours {interval(blind, months)}")
+    return alarms
 
 
-def find_new(pool: Pool, held: list[str]) -> None:
-    """From a random moment on a twentieth of the cases is of the new intent; a look every `EVERY` cases, as before."""
-    found: dict[int, list[float]] = {volume: [] for volume in MONTHLY}
+def find_new(pool: Pool, held: list[str], monthly: int) -> None:
+    """From a random moment on a twentieth of the cases is of the new intent."""
+    streams.PAUSE = PAUSE
+    times, by, shown = list[float](), list[str](), list[tuple[float, float]]()
     slowest: dict[str, float] = {}
-    shown: list[tuple[float, float]] = []
-    for intent in held:
-        for run in range(RUNS):
-            chance = np.random.default_rng([2, run, held.index(intent)])
-            seen, past, new, onset = with_new(pool, intent, chance)
-            values: list[tuple[int, float]] = []
-            for at in range(onset // EVERY * EVERY + EVERY, onset + LONGEST + 1, EVERY):
-                start = REFERENCE + at - WINDOW
-                p_values = [one.adjusted for one in compare(past, part(seen, start, start + WINDOW), 0.0)]
-                values.append((at - onset, min(p_values)))
-                if values[-1][1] <= budget(30 * EVERY / MONTHLY[-1]):
-                    shown.append(describe_cluster(past, part(seen, start, start + WINDOW), new[start : start + WINDOW]))
-                    break
-            for volume, times in found.items():
-                level = budget(30 * EVERY / volume)
-                times.append(next((float(cases) for cases, p in values if p <= level), np.inf))
-            slowest[intent] = max(slowest.get(intent, 0.0), found[MONTHLY[0]][-1])
-    for volume, times in found.items():
-        within = sum(cases <= WITHIN for cases in times)
-        median, most = np.quantile(times, [0.5, 0.9], method="higher")
-        print(
-            f"a new intent at {NEW:.0%}, {volume:,} cases a month: found within {WITHIN:,} cases {interval(within, len(times))}",
-            end="",
-        )
-        print(f" of {len(times)} runs; after {median:,.0f} cases, 90 % after {most:,.0f} (limit {WITHIN:,} ", end="")
-        print(f"{verdict(float(most), WITHIN, at_most=True)})")
+    for at, intent in enumerate(held):
+        with TemporaryDirectory() as folder:
+            traffic = Traffic(pool, monthly, intent, np.random.default_rng([2, at, monthly]))
+            stream = traffic.watch(folder)
+            for _ in range(RUNS):
+                cases, sight = begin_new(traffic, stream)
+                times.append(cases)
+                slowest[intent] = max(slowest.get(intent, 0.0), cases)
+                if sight is not None:
+                    first = next(one for one in sight.findings[::-1] if one.drifted)
+                    by.append(first.signal)
+                    shown += describe_cluster(pool, traffic, sight, intent)
+        progress(f"{monthly:,} a month: {len(times)} runs, {sum(cases <= WITHIN for cases in times)} found")
+    within = sum(cases <= WITHIN for cases in times)
+    median, most = np.quantile(times, [0.5, 0.9], method="higher")
     print(
-        "  slowest of its runs:",
-        ", ".join(f"{name} {cases:,.0f}" for name, cases in sorted(slowest.items(), key=lambda x: -x[1])[:5]),
+        f"a new intent at {NEW:.0%}, {monthly:,} cases a month: found within {WITHIN:,} cases {interval(within, len(times))}",
+        end="",
     )
+    print(f" of {len(times)} runs; after {median:,.0f} cases, 90 % after {most:,.0f} (limit {WITHIN:,} ", end="")
+    print(f"{verdict(float(most), WITHIN, at_most=True)}); by", ", ".join(f"{name} {by.count(name)}" for name in sorted(set(by))))
+    late = sorted(slowest.items(), key=lambda one: -one[1])[:5]
+    print("  slowest of its runs:", ", ".join(f"{name} {cases:,.0f}" for name, cases in late))
     recall, purity = np.median(np.array(shown), axis=0)
     print(
         f"  the cluster shown first: {recall:.0%} of the window's cases of the new intent, {purity:.0%} of it are such (medians)"
     )
 
 
-def with_new(pool: Pool, intent: str, chance: np.random.Generator) -> tuple[Cases, Cases, NDArray[np.bool_], int]:
-    """Reference and traffic in a row, the reference, which of the row are new, and after how many cases of traffic they begin."""
-    old = chance.permutation(np.flatnonzero(pool.intents != intent))
-    fresh = chance.permutation(np.flatnonzero(pool.intents == intent))
-    onset = WINDOW + int(chance.integers(EVERY))
-    row = old[GOLD : GOLD + REFERENCE + onset + LONGEST + EVERY].copy()
-    new = np.zeros(len(row), np.bool_)
-    new[REFERENCE + onset :] = chance.random(len(row) - REFERENCE - onset) < NEW
-    new[np.flatnonzero(new)[len(fresh) :]] = False  # none comes twice
-    row[new] = fresh[: new.sum()]
-    seen = classify(pool, row, old[:GOLD])
-    return seen, part(seen, 0, REFERENCE), new, onset
+def begin_new(traffic: Traffic, stream: Stream) -> tuple[float, Sight | None]:
+    """How many cases it takes until something has drifted, and what is seen then; infinite where it takes too many."""
+    onset = traffic.arrivals[-1].at + traffic.enough + DAY * (2 + traffic.chance.random())
+    traffic.bring(onset - traffic.enough, onset)
+    traffic.see(stream, onset)  # what came before is looked at; of it nothing is counted
+    traffic.bring(onset, onset + 90 * DAY, most=int(traffic.chance.integers(EVERY)))  # and no look waits for the new
+    onset, before = traffic.arrivals[-1].at, len(traffic.arrivals)
+    traffic.fresh = list(traffic.chance.permutation(np.flatnonzero(traffic.pool.intents == traffic.held)))
+    traffic.bring(onset, onset + 90 * DAY, NEW, most=2 * WITHIN)
+    for count in range(STEP, 2 * WITHIN + 1, STEP):
+        traffic.visible = before + count
+        sight = stream.look(traffic.arrivals[before + count - 1].at)
+        if sight is not None and any(one.drifted for one in sight.findings):
+            return count, sight
+    return np.inf, None
 
 
-def describe_cluster(past: Cases, window: Cases, new: NDArray[np.bool_]) -> tuple[float, float]:
-    """Of the first cluster, the share of the new cases that it holds, and the share of it that is new."""
-    clusters = next(one.clusters for one in compare(past, window, 0.001) if one.signal == "embedding")
-    if not clusters:
-        return 0.0, 0.0
-    right = int(new[list(clusters[0].members)].sum())
-    return right / int(new.sum()), right / clusters[0].size
+def describe_cluster(pool: Pool, traffic: Traffic, sight: Sight, intent: str) -> Iterator[tuple[float, float]]:
+    """Of the first cluster of the last cases, the share of their new ones that it holds, and the share of it that is new."""
+    new = np.array([pool.intents[traffic.rows[int(id_, 16)]] == intent for id_ in sight.decisions])
+    for finding in sight.findings:
+        if finding.signal == "novelty" and finding.clusters:
+            right = int(new[list(finding.clusters[0].members)].sum())
+            yield right / int(new[-WINDOW:].sum()), right / finding.clusters[0].size
+
+
+def progress(said: str) -> None:
+    if sys.stdout.isatty():
+        print(f"\r{said} ", end="\r", flush=True)
 
 
 def compare_tests(pool: Pool, held: list[str]) -> None:
@@ -189,39 +329,6 @@ def by_classifier(one: NDArray[np.float32], other: NDArray[np.float32], chance: 
         scores = both[~learnt] @ direction
         p_values.append(stats.mannwhitneyu(scores[side[~learnt]], scores[~side[~learnt]], alternative="greater").pvalue)
     return min(1.0, 2 * min(p_values))
-
-
-def classify(pool: Pool, order: NDArray[np.int64], gold: NDArray[np.int64]) -> Cases:
-    """The cases in this order, answered by the nearest mean of the gold's intents; every twentieth is reviewed."""
-    names = np.unique(pool.intents[gold])
-    means = np.stack([pool.embeddings[gold[pool.intents[gold] == name]].mean(axis=0) for name in names])
-    scores = 25 * pool.embeddings[order] @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
-    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    confidences = (shares.max(axis=1) / shares.sum(axis=1)).astype(np.float64)
-    labels = names[scores.argmax(axis=1)]
-    return Cases(
-        embeddings=pool.embeddings[order],
-        lengths=pool.lengths[order],
-        languages=["en"] * len(order),
-        labels=labels.tolist(),
-        confidences=confidences,
-        tiers=np.where(confidences >= 0.5, "encoder", "person").tolist(),
-        stated=confidences,
-        right=labels == pool.intents[order],
-    )
-
-
-def part(cases: Cases, start: int, stop: int) -> Cases:
-    return Cases(
-        embeddings=cases.embeddings[start:stop],
-        lengths=cases.lengths[start:stop],
-        languages=cases.languages[start:stop],
-        labels=cases.labels[start:stop],
-        confidences=cases.confidences[start:stop],
-        tiers=cases.tiers[start:stop],
-        stated=cases.stated[start:stop:20],
-        right=cases.right[start:stop:20],
-    )
 
 
 if __name__ == "__main__":

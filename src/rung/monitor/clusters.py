@@ -85,7 +85,7 @@ def look_around(reference: Embeddings, window: Embeddings, shares: NDArray[np.fl
     for start in range(0, len(window), _ROWS):
         alike = window[start : start + _ROWS] @ pooled.T
         alike[np.arange(len(alike)), place[start : start + _ROWS]] = -np.inf
-        found = np.argpartition(-alike, most - 1, axis=1)[:, :most]
+        found = np.argpartition(alike, cases - most, axis=1)[:, cases - most :]
         ranks = np.argsort(-np.take_along_axis(alike, found, axis=1), axis=1, kind="stable")
         nearest[start : start + _ROWS] = order[np.take_along_axis(found, ranks, axis=1)]
     sizes = sorted({min(size, most) for size in SIZES})

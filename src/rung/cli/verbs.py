@@ -160,7 +160,10 @@ def evaluate(
     ] = "current",
     split: Annotated[Part, typer.Option(help="Which part of the gold.")] = "test",
     load_: Annotated[
-        bool, typer.Option("--load", help="Also measure times and energy under the workload's arrivals; endpoints are paid.")
+        bool,
+        typer.Option(
+            "--load", help="Also measure times and energy under the workload's arrivals, and ask limits.p99; costs tokens."
+        ),
     ] = False,
     page: Annotated[list[Path] | None, typer.Option(help="Write the whole report there too: .html or .md.")] = None,
     json_: Json = False,

@@ -186,7 +186,6 @@ class Past:
             "settled_at": min(at, self._end) if settled else None,
             "settled_by": chance.choice(("ann", "ben", "cleo")) if settled else None,
             "seconds": chance.lognormvariate(3, 0.5) if settled else None,
-            "told": settled,
         }
         wrong = None if not settled else unsure or chance.random() < 0.02
         look = "unsure" if unsure else "sample"
@@ -206,7 +205,8 @@ class Past:
 
     def _verdict(self, review: Mapping[str, Any]) -> dict[str, Any]:
         body = encode(Verdict("ID", {"intent": self._chance.choice(LABELS[:2]), "order": None}, review["settled_by"]))
-        return {"decision": review["decision"], "at": review["settled_at"], "overturned": bool(review["wrong"]), "body": body}
+        said = {"decision": review["decision"], "at": review["settled_at"], "overturned": bool(review["wrong"]), "body": body}
+        return said | {"workload": "support", "by": review["settled_by"], "due": 0}
 
 
 def fill(url: str, count: int) -> str:

@@ -158,6 +158,7 @@ def test_backspace_discards_only_outside_a_text_and_u_brings_back_what_was_typed
     said = stage.ledger.conclusion(one.decision.id)
     assert said is not None and said.discarded and said.verdict.note == "tor"
     tab.keyboard.press("u")
+    expect(tab.get_by_text("Taken back.")).to_be_visible()
     expect(tab.locator("#text")).to_have_text(TEXT)
     expect(tab.locator(".field[data-name=order] input")).to_have_value("YY8888")
     assert stage.ledger.conclusion(one.decision.id) is None and stage.ledger.count_waiting("support") == 1

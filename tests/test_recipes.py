@@ -64,7 +64,8 @@ import rung.gateway
 from rung.cascade import decide
 from rung.core import Case
 from rung.models.encoder import open_encoder
-from rung.release import load_release, open_release
+from rung.release.frozen import load_release
+from rung.release.opening import open_release
 
 _, cascade = open_release(load_release(Path(sys.argv[1])), open_encoder())
 decision = asyncio.run(decide(Case("my password does not work for my profile"), cascade))

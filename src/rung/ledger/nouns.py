@@ -196,7 +196,6 @@ class Drawn:
 class Pair:
     """Two people's verdicts on one decision, the second blind to the first."""
 
-    record: Record
     first: Verdict
     second: Verdict
 

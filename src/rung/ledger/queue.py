@@ -261,12 +261,11 @@ class Queue:
 
     def pairs(self, workload: str, limit: int = 2_000) -> Sequence[Pair]:
         """The decisions that two people settled, newest second look first."""
-        query = select(decisions.c.body, verdicts.c.body, _c.body)
-        query = query.select_from(reviews.join(decisions).join(verdicts, verdicts.c.seq == _newest()))
+        query = select(verdicts.c.body, _c.body).select_from(reviews.join(verdicts, verdicts.c.seq == _newest()))
         query = query.where(_c.workload == plain(workload), _second(), _c.body.is_not(None))
         with self._transaction() as connection:
             found = connection.execute(query.order_by(_c.settled_at.desc()).limit(limit))
-            return [Pair(decode(one, Record), decode(two, Verdict), decode(three, Verdict)) for one, two, three in found]
+            return [Pair(decode(first, Verdict), decode(second, Verdict)) for first, second in found]
 
     def effort(self, workload: str, since: datetime | None = None) -> Effort:
         """What people settled since a time, and how long they took."""

@@ -313,7 +313,7 @@ def test_few_values_that_stand_nowhere_or_no_limit_ring_nothing(
     for _ in range(4):
         answers(ledger, ["ZX9876"] * invented + ["AB1234"] * (50 - invented))
         asyncio.run(looking.look())
-    assert found(ledger) == []
+    assert found(ledger) == [] and looking.nowhere == (4 * invented, 200)
 
 
 def test_a_limit_of_none_rings_after_a_few(tmp_path: Path, ledger: Ledger) -> None:

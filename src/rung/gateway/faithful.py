@@ -1,4 +1,4 @@
-"""Turns a random part of a release's answers into an alarm once too many of them say what stands nowhere in the input.
+"""Turns a random part of a release's answers into how many say what stands nowhere in the input, and an alarm if too many do.
 
 Knows nothing about who is told. It blocks, at each look for up to 50 searches of some 3 ms: it is for a thread of its own.
 """
@@ -27,21 +27,23 @@ LEAST = 1e-6  # a limit of none is tested as this
 
 
 class Faithful:
-    """Whether more of a release's answers than `limits.hallucinated` have a copied value that stands nowhere in the input.
+    """How many of a release's answers have a copied value that stands nowhere in the input: of `searched` ones `found`. Where the
+    file has `limits.hallucinated`, it rings once it is proven that more do, and searches no further.
 
     It begins anew with each process: in each, the chance to say so wrongly is at most 1 - the promise's confidence, however long
     it runs. Nobody has agreed on these answers: what only follows from the input, as a date from "tomorrow", counts too.
     """
 
     def __init__(self, ledger: Ledger, workload: Workload, release: str, since: datetime) -> None:
-        """Nothing is searched yet. Without such a limit, or where nothing is copied, nothing ever is."""
+        """Nothing is searched yet, and where nothing is copied nothing ever is."""
         self.release = release
         self._ledger, self._workload, self._since = ledger, workload, since
         self._limit = limit = workload.limits.hallucinated
-        watched = limit is not None and limit < 1 and any(field.fill == "copy" for field in workload.fields)
-        self._turn = Turn(max(limit or 0.0, LEAST), 1 - workload.promise.confidence) if watched else None
+        self._copies = any(field.fill == "copy" for field in workload.fields)
+        self._turn = None if limit in (None, 1) else Turn(max(limit, LEAST), 1 - workload.promise.confidence)
+        self.searched = self.found = 0
         self._search: Search | None = None
-        self._found = deque[str](maxlen=SHOWN)
+        self._examples = deque[str](maxlen=SHOWN)
         self._seen, self._begun = 0, False
 
     def look(self) -> None:
@@ -49,8 +51,8 @@ class Faithful:
         if not self._begun:
             self._clear()
             self._begun = True
-        if self._turn and not self._turn.proven:
-            self._read(self._turn)
+        if self._copies and not (self._turn and self._turn.proven):
+            self._read()
         if self._turn and self._turn.proven:
             self._ledger.alarms.ring(self._alarm(self._turn))
 
@@ -60,14 +62,15 @@ class Faithful:
             if alarm.kind == KIND and alarm.detail.get("release") != self.release:
                 self._ledger.alarms.clear(name, KIND, alarm.subject, datetime.now(UTC))
 
-    def _read(self, turn: Turn) -> None:
+    def _read(self) -> None:
         drawn = self._draw()
         records = self._ledger.find_all(drawn)
         answered = [(records[one].case, answer) for one in drawn if one in records and (answer := records[one].decision.answer)]
         search = self._opened()
         invented = [bool(search.invented(case, answer, {})) for case, answer in answered]
-        taken = turn.until(np.array(invented, bool), np.ones(len(invented)))
-        self._found += [case.id for (case, _), wrong in zip(answered[:taken], invented[:taken], strict=True) if wrong]
+        taken = self._turn.until(np.array(invented, float), np.ones(len(invented))) if self._turn else len(invented)
+        self.searched, self.found = self.searched + taken, self.found + sum(invented[:taken])
+        self._examples += [case.id for (case, _), wrong in zip(answered[:taken], invented[:taken], strict=True) if wrong]
 
     def _draw(self) -> list[str]:
         """In the order in which they were recorded. Whether a decision is drawn depends on its id alone."""
@@ -94,5 +97,5 @@ class Faithful:
             f"{100 * confidence:g}% confidence. What only follows from the input, such as a date from “tomorrow”, counts too."
         )
         detail: dict[str, Any] = {"release": self.release, "found": found, "searched": searched, "limit": self._limit}
-        examples = {"examples": list(self._found)}
+        examples = {"examples": list(self._examples)}
         return Alarm(self._workload.name, KIND, "", text, datetime.now(UTC), detail | examples)

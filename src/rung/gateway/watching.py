@@ -114,6 +114,11 @@ class Watch:
         return self.standings
 
     @property
+    def nowhere(self) -> tuple[int, int]:
+        """Answers with a copied value that stands nowhere in the input, of how many that were searched for such."""
+        return (self._faithful.found, self._faithful.searched) if self._faithful else (0, 0)
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Of the cases that drift is measured against: how many there are of how many that it needs."""
         return self._stream.progress if self._stream else (0, 1)

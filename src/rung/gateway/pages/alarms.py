@@ -15,6 +15,7 @@ from rung.gateway.pages.site import Site
 from rung.gateway.refusal import Refusal
 from rung.ledger import Alarm
 from rung.monitor.standings import WHOLE
+from rung.statistics.binomial import interval
 
 LISTED = 100
 LONGEST = 400  # characters of an example
@@ -39,6 +40,8 @@ def routes(site: Site) -> list[Route]:
             whole=WHOLE,
             sight=watch.sight,
             gathered=watch.progress,
+            nowhere=watch.nowhere,
+            between=interval(*watch.nowhere),
             **data,
         )
 

@@ -62,6 +62,18 @@ def test_who_is_not_signed_in_is_asked_to(closed: Stage) -> None:
     assert status == 200 and 'type="password"' in page
 
 
+def test_who_signs_in_comes_to_the_page_they_wanted_and_to_no_other_site(closed: Stage) -> None:
+    wanted = "/w/support/decisions?outcome=review&tier=person"
+    status, headers, _ = call(closed, "GET", wanted)
+    way = "/sign-in?to=/w/support/decisions%3Foutcome%3Dreview%26tier%3Dperson"
+    assert (status, headers["location"]) == (303, way)
+    assert f'name="to" value="{wanted.replace("&", "&amp;")}"' in call(closed, "GET", way)[2]
+    assert 'name="to"' in call(closed, "POST", "/sign-in", name="vic", password="wrong", to=wanted)[2]
+    assert call(closed, "POST", "/sign-in", name="vic", password=PASSWORD, to=wanted)[1]["location"] == wanted
+    for elsewhere in ("https://evil.example/w/", "//evil.example/", "/\\evil.example/w/", "/w/a\r\nset-cookie: b", "/sign-out"):
+        assert call(closed, "POST", "/sign-in", name="vic", password=PASSWORD, to=elsewhere)[1]["location"] == "/"
+
+
 def test_a_session_opens_the_pages_until_it_is_ended(closed: Stage) -> None:
     cookie = signed_in(closed)
     assert call(closed, "GET", "/", cookie)[1]["location"] == "/w/support/overview"

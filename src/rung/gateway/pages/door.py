@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rung.gateway.pages.site import Site, read_form
+
+PAGE = re.compile(r"/(?:w/|people)[!-\[\]-~]{0,2000}")  # here, and nowhere else: who signs in is sent to no other site
 
 
 def routes(site: Site) -> list[Route]:
@@ -27,13 +30,17 @@ def routes(site: Site) -> list[Route]:
     async def ask(request: Request) -> Response:
         if request.state.visitor:
             return await start(request)
-        return site.render(request, "sign_in.html", **await _who(site))
+        return site.render(request, "sign_in.html", **await _who(site, request.query_params.get("to", "")))
 
     async def sign_in(request: Request) -> Response:
         form = await read_form(request)
-        name, password = form.get("name", "").strip(), form.get("password", "")
+        name, password, to = form.get("name", "").strip(), form.get("password", ""), form.get("to", "")
         answer = await site.visitors.sign_in(name, password, request)
-        return answer or site.render(request, "sign_in.html", 403, **await _who(site) | {"wrong": True, "name": name})
+        if answer is None:
+            return site.render(request, "sign_in.html", 403, **await _who(site, to) | {"wrong": True, "name": name})
+        if PAGE.fullmatch(to):
+            answer.headers["location"] = to
+        return answer
 
     async def sign_out(request: Request) -> Response:
         return await site.visitors.sign_out(request)
@@ -48,6 +55,6 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-async def _who(site: Site) -> dict[str, Any]:
+async def _who(site: Site, to: str) -> dict[str, Any]:
     somebody = bool(await asyncio.to_thread(site.ledger.people.list))
-    return {"title": "Sign in", "somebody": somebody, "wrong": False, "name": ""}
+    return {"title": "Sign in", "somebody": somebody, "wrong": False, "name": "", "to": to if PAGE.fullmatch(to) else ""}

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import jinja2
 from markupsafe import Markup
@@ -154,7 +154,9 @@ class PageRoute(Route):
             return await self._show(request)
         if visitor is None:
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-                return Response(status_code=303, headers={"location": "/sign-in"})
+                wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+                way = "/sign-in" if wanted == "/" else f"/sign-in?to={quote(wanted, safe='/')}"
+                return Response(status_code=303, headers={"location": way})
             raise Refusal(401, "not_signed_in", "You are not signed in any more: sign in and try again.")
         if not visitor.may(self._role):
             raise Refusal(403, "not_allowed", f"This is for a {self._role}, and you are a {visitor.role}: ask an admin.")
